@@ -1,0 +1,184 @@
+/**
+ * The compiled configuration: what `config/compile.ts` makes of the written one. Plain data, so that it can be posted to
+ * a worker. Durations are milliseconds, sizes bytes, absent options null; nothing here is parsed again.
+ */
+export interface CompiledConfig {
+  readonly node: { readonly hostname: string; readonly dataDir: string; readonly nodeId: string };
+  readonly threads: { readonly workers: number };
+  readonly delivery: { readonly mode: "sandbox" | "live" };
+  readonly spool: SpoolConfig;
+  readonly smtpListeners: readonly SmtpListenerConfig[];
+  readonly httpListeners: readonly HttpListenerConfig[];
+  readonly dns: DnsConfig;
+  readonly log: LogConfig;
+  readonly sources: Readonly<Record<string, SourceConfig>>;
+  readonly pools: Readonly<Record<string, PoolConfig>>;
+  /** In file order: the first match wins, missing keys come from the next match. */
+  readonly queues: readonly QueueRule[];
+  readonly shaping: ShapingRules;
+}
+
+export interface ListenAddress {
+  readonly host: string;
+  /** 0 lets the system choose. */
+  readonly port: number;
+}
+
+/** `"10%"` becomes a fraction, a size becomes a count (bytes or inodes). */
+export type FreeLimit = { readonly fraction: number } | { readonly count: number };
+
+export type Durability = "flushed" | "committed" | "deferred";
+
+export interface SpoolConfig {
+  /** Absolute. */
+  readonly path: string;
+  readonly durability: Durability;
+  readonly minFreeSpace: FreeLimit;
+  readonly minFreeInodes: FreeLimit;
+  /** Most messages that may wait on this node; one more is answered 452. */
+  readonly maxMessages: number;
+}
+
+export interface DomainRule {
+  readonly relayTo: boolean;
+  /** Networks (CIDR) that may send from this domain. */
+  readonly relayFrom: readonly string[];
+}
+
+export interface SmtpListenerConfig {
+  readonly listen: ListenAddress;
+  readonly hostname: string;
+  readonly banner: string;
+  /** Networks (CIDR) that may relay anywhere. */
+  readonly relayHosts: readonly string[];
+  /** By lower-case domain; `*` is the default. */
+  readonly domains: Readonly<Record<string, DomainRule>>;
+  readonly clientTimeoutMs: number;
+  readonly dataProcessingTimeoutMs: number;
+  readonly maxConnections: number;
+  readonly maxMessagesPerConnection: number;
+  readonly maxRecipientsPerMessage: number;
+  readonly maxMessageSize: number;
+  readonly dataBufferSize: number;
+  readonly lineLengthHardLimit: number;
+  readonly invalidLineEndings: "Deny" | "Allow" | "Fix";
+  readonly receivedHeader: boolean;
+  /** Received headers in a message above which it is taken for a loop (RFC 5321 §6.3). */
+  readonly maxHops: number;
+}
+
+export interface HttpListenerConfig {
+  readonly listen: ListenAddress;
+  readonly trustedHosts: readonly string[];
+}
+
+export interface DnsConfig {
+  /** Empty for the system's. */
+  readonly servers: readonly ListenAddress[];
+  readonly timeoutMs: number;
+  readonly dnssec: "off" | "trust-ad";
+  /** Absolute path of the static zone file, null for none. */
+  readonly hostsFile: string | null;
+}
+
+export interface LogConfig {
+  /** Absolute. */
+  readonly dir: string;
+  readonly maxFileSize: number;
+  readonly maxSegmentDurationMs: number | null;
+}
+
+export interface SourceConfig {
+  readonly name: string;
+  readonly sourceAddress: string | null;
+  readonly ehloDomain: string | null;
+  readonly remotePort: number | null;
+}
+
+export interface PoolConfig {
+  readonly name: string;
+  readonly entries: readonly { readonly name: string; readonly weight: number }[];
+}
+
+export interface MxListEntry {
+  readonly name: string;
+  readonly address: string | null;
+  readonly port: number | null;
+  readonly unix: string | null;
+  /** The entry as written, for the site's name. */
+  readonly written: string;
+}
+
+export type QueueProtocol =
+  | { readonly kind: "smtp"; readonly mxList: readonly MxListEntry[] | null }
+  | { readonly kind: "null" };
+
+/** A rule's criteria: exact text, or `*` for any; a rule for a tenant or campaign does not match queues without one. */
+export interface QueueRule {
+  readonly domain: string;
+  readonly tenant: string;
+  readonly campaign: string;
+  readonly options: Partial<QueueConfig>;
+}
+
+/** The options of one scheduled queue, complete. */
+export interface QueueConfig {
+  readonly retryIntervalMs: number;
+  readonly maxRetryIntervalMs: number | null;
+  readonly maxAgeMs: number;
+  readonly egressPool: string;
+  readonly protocol: QueueProtocol;
+  readonly reapIntervalMs: number;
+  /** Served first among the queues of a path: a higher number goes before a lower one. Default 0. */
+  readonly priority: number;
+  /** Share of a path among queues of one priority. Default 1, at least 1. */
+  readonly weight: number;
+  readonly providerName: string | null;
+}
+
+export type IpLookupStrategy = "Ipv4AndIpv6" | "Ipv4Only" | "Ipv6Only" | "Ipv6ThenIpv4" | "Ipv4ThenIpv6";
+export type ReconnectStrategy = "ConnectNextHost" | "TerminateSession" | "ReconnectSameHost";
+
+/** The options of one egress path, complete. */
+export interface PathConfig {
+  readonly connectionLimit: number;
+  readonly maxDeliveriesPerConnection: number;
+  readonly maxReady: number;
+  readonly consecutiveConnectionFailuresBeforeDelay: number;
+  readonly smtpPort: number;
+  readonly ehloDomain: string | null;
+  readonly enablePipelining: boolean;
+  readonly enableRset: boolean;
+  readonly ignore8bitChecks: boolean;
+  readonly ipLookupStrategy: IpLookupStrategy;
+  readonly prohibitedHosts: readonly string[];
+  readonly skipHosts: readonly string[];
+  readonly reconnectStrategy: ReconnectStrategy;
+  readonly tryNextHostOnTransportError: boolean;
+  readonly connectTimeoutMs: number;
+  readonly bannerTimeoutMs: number;
+  readonly ehloTimeoutMs: number;
+  readonly mailFromTimeoutMs: number;
+  readonly rcptToTimeoutMs: number;
+  readonly dataTimeoutMs: number;
+  readonly dataDotTimeoutMs: number;
+  readonly rsetTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+  readonly systemShutdownTimeoutMs: number;
+  readonly providerName: string | null;
+}
+
+/** The part of the shaping rules that is in force: a default and blocks by site or by exact domain. */
+export interface ShapingRules {
+  readonly base: Partial<PathConfig>;
+  readonly blocks: readonly ShapingBlock[];
+}
+
+export interface ShapingBlock {
+  /** Lower-case domain as written. */
+  readonly domain: string;
+  /** True: applies to the site of that domain; false: to this domain only. */
+  readonly mxRollup: boolean;
+  readonly options: Partial<PathConfig>;
+  readonly sources: Readonly<Record<string, Partial<PathConfig>>>;
+}

@@ -1,0 +1,150 @@
+import type { Fault } from "../base/fault.js";
+
+/**
+ * The one typed face of the native side, in the order of `native/`: sockets, reactor, sync, codec. The addon
+ * (`addon.ts`) and its pure-Node stand-in (`stand-in.ts`) both implement it, and one test table runs against both.
+ * Every failure is a {@link Fault} of code `socket.failed`, `listen.*` or `spool.*` whose `errno` is the errno's name.
+ */
+export interface Native {
+  readonly kind: "addon" | "stand-in";
+
+  // ── sockets.cc ───────────────────────────────────────────────────────────────────────────────────────────────────
+  /**
+   * Reserves a listening address for this process: binds it exclusively first (so that a second server is refused), then
+   * holds it bound with SO_REUSEPORT without listening, until `release` is called. Returns the port (the chosen one for 0).
+   * @throws {Fault} `listen.in-use` (EADDRINUSE), `listen.denied` (EACCES), `listen.failed`.
+   */
+  reservePort(host: string, port: number): Promise<{ readonly port: number; release(): void }>;
+
+  /** Makes the reactor of the calling thread. One per thread. */
+  createReactor(options: ReactorOptions): Reactor;
+
+  // ── sync.cc ──────────────────────────────────────────────────────────────────────────────────────────────────────
+  /**
+   * `fdatasync` off the event loop, grouped: calls that arrive while a sync of the same descriptor is under way share the
+   * next one. Resolves after a sync that began after the call; rejects with `spool.commit-failed` when it failed.
+   */
+  sync(fd: number): Promise<void>;
+  /** Makes a new or renamed directory entry durable (`fsync` of the directory). */
+  syncDirectory(path: string): Promise<void>;
+  /** Free and total bytes and inodes for an unprivileged user, of the file system that holds `path`. */
+  freeSpace(path: string): Promise<FreeSpace>;
+  /**
+   * Takes an exclusive lock that dies with the process. Returns null when somebody else holds it.
+   * @throws {Fault} `spool.unwritable` when the file cannot be made.
+   */
+  lockFile(path: string): { release(): void } | null;
+}
+
+export interface FreeSpace {
+  readonly freeBytes: number;
+  readonly totalBytes: number;
+  readonly freeInodes: number;
+  readonly totalInodes: number;
+}
+
+export interface ReactorOptions {
+  /** Bytes of the receive arena: one per thread, shared by all of its connections. At least 64 KiB. */
+  readonly arenaBytes: number;
+  /**
+   * Called once after each batch of events, when all handlers have run: the place where a worker flushes its log, its
+   * rings and its replies. Whatever was written to connections meanwhile goes out when it returns.
+   */
+  readonly onTurn: () => void;
+}
+
+/**
+ * The sockets of one thread. Readiness is taken in batches; each batch calls the connections' handlers one after the
+ * other, then `onTurn`, then sends what was written, one system call per connection.
+ */
+export interface Reactor {
+  /**
+   * Listens with SO_REUSEPORT, so that every worker has a queue of its own (the kernel spreads connections).
+   * @throws {Fault} `listen.*`.
+   */
+  listen(options: ListenOptions, onConnection: (connection: Connection) => void): Listener;
+  /**
+   * Starts a connection. Failures of the bind and of the connect are reported to the handler's `onClose`, never thrown.
+   * The connection can be written to at once; the bytes wait until it is up.
+   */
+  connect(options: ConnectOptions, handler: ConnectionHandler): Connection;
+  /** Has `onTurn` run soon even when no socket event comes: call it after writing outside of a handler. */
+  requestTurn(): void;
+  /** Connections that are open now. */
+  readonly size: number;
+  /** Closes everything at once. */
+  close(): void;
+}
+
+export interface ListenOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly backlog: number;
+}
+
+export interface Listener {
+  readonly host: string;
+  readonly port: number;
+  /** Stops accepting for a while (connections wait in the kernel's queue) and goes on again. */
+  pause(): void;
+  resume(): void;
+  close(): void;
+}
+
+export interface ConnectOptions {
+  /** Numeric address, v4 or v6; or null with `unix`. */
+  readonly address: string | null;
+  readonly port: number;
+  readonly unix: string | null;
+  /** Local address to leave from (IP_BIND_ADDRESS_NO_PORT, port chosen at connect); null for the system's choice. */
+  readonly localAddress: string | null;
+  /** IP_FREEBIND: bind an address that no interface has (yet). */
+  readonly freeBind?: boolean;
+  /** IP_TRANSPARENT (needs CAP_NET_ADMIN). */
+  readonly transparent?: boolean;
+  /** SO_BINDTODEVICE: interface name. */
+  readonly device?: string | null;
+  /** SO_MARK, for policy routing. */
+  readonly mark?: number | null;
+  /** TCP_USER_TIMEOUT in ms: how long sent bytes may stay unacknowledged. 0 for the system's. */
+  readonly userTimeoutMs?: number;
+}
+
+/** What happens to a connection. Handlers must not throw. */
+export interface ConnectionHandler {
+  /** Up (only after `connect`). */
+  onConnect(): void;
+  /** Bytes arrived: `buffer[start, end)`, valid only until this call returns. */
+  onData(buffer: Buffer, start: number, end: number): void;
+  /** The peer will send no more. The connection can still be written to. */
+  onEnd(): void;
+  /** What was written has left, after `write` had returned false. */
+  onDrain(): void;
+  /** Gone; called exactly once, also after `destroy`. `fault` tells why, null for an orderly close. */
+  onClose(fault: Fault | null): void;
+}
+
+export interface Connection {
+  /** Set by whoever takes a connection from `listen`, before its callback returns. */
+  handler: ConnectionHandler;
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  readonly localAddress: string;
+  readonly localPort: number;
+  /**
+   * Queues text of one byte per character (ASCII or Latin-1) for the end of the turn.
+   * Returns false when more than 64 KiB now wait: stop and go on in `onDrain`.
+   */
+  writeText(text: string): boolean;
+  /** Queues bytes; they are not copied when large, so they must not change until `onDrain` or `onClose`. */
+  writeBytes(bytes: Uint8Array): boolean;
+  /** Bytes written and not yet taken by the kernel. */
+  readonly pendingBytes: number;
+  /** Stops and restarts reading: back-pressure on the peer. */
+  pause(): void;
+  resume(): void;
+  /** Sends what is queued, then closes both ways. */
+  end(): void;
+  /** Closes at once. */
+  destroy(): void;
+}

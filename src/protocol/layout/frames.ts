@@ -1,0 +1,136 @@
+import { layout } from "./layout.js";
+
+/**
+ * What travels between the scheduler and a worker, declared once.
+ *
+ *     up    worker → scheduler    accepted · outcome · session · retired · queueName · upRare
+ *     down  scheduler → worker    open · deliver · close · retire · reschedule · downRare
+ *
+ * Hot frames have the fixed layouts below. Frames with bytes of variable length carry them behind the fixed part;
+ * the rare kinds carry one msgpackr value there (`protocol/messages.ts`).
+ */
+export enum FrameKind {
+  /** Filler up to the ring's end; readers never see it. */
+  pad = 0,
+  accepted = 1,
+  outcome = 2,
+  session = 3,
+  retired = 4,
+  queueName = 5,
+  upRare = 6,
+  open = 16,
+  deliver = 17,
+  close = 18,
+  retire = 19,
+  reschedule = 20,
+  downRare = 21,
+}
+
+/** Up: a message is durable in its shard and waits for the scheduler; also sent for each row that a start finds. */
+export const Accepted = layout("accepted", {
+  /** Spool key. */
+  key: "f64",
+  /** Not before this point in time: milliseconds of the steady wall clock, 0 for now. */
+  due: "f64",
+  shard: "u32",
+  /** The worker's own number of the scheduled queue, announced by an earlier `queueName` frame. */
+  queue: "u32",
+  /** Bytes of the content. */
+  size: "u32",
+  /** Attempts made before; not 0 only when loaded from the spool. */
+  attempts: "u32",
+});
+
+/** Up: what became of a message that was handed to a session. */
+export const OutcomeFrame = layout("outcome", {
+  row: "u32",
+  session: "u32",
+  /** An {@link OutcomeKind}. */
+  kind: "u32",
+  /** Bits of {@link OutcomeFlag}. */
+  flags: "u32",
+  /** The reply's code, 0 when there was none. */
+  code: "u32",
+});
+
+/** Up: a session changed by itself. */
+export const SessionFrame = layout("session", {
+  session: "u32",
+  /** A {@link SessionChange}. */
+  change: "u32",
+});
+
+/** Up: rows whose spool entries are gone. `count` row numbers (u32) follow. */
+export const Retired = layout("retired", { count: "u32" });
+
+/** Up: the worker's number for a scheduled queue. `length` bytes of the queue's name (UTF-8) follow. */
+export const QueueNameFrame = layout("queueName", { ref: "u32", length: "u32" });
+
+/** Down: open a session on a path that a `definePath` message described. */
+export const Open = layout("open", { session: "u32", path: "u32" });
+
+/** Down: send this message on that session. */
+export const Deliver = layout("deliver", {
+  key: "f64",
+  row: "u32",
+  session: "u32",
+  shard: "u32",
+  attempts: "u32",
+});
+
+/** Down: end a session politely (QUIT). */
+export const Close = layout("close", {
+  session: "u32",
+  /** Why, a {@link CloseReason}. */
+  reason: "u32",
+});
+
+/** Down: the terminal record is written; remove the spool entry and confirm with `retired`. */
+export const Retire = layout("retire", { key: "f64", row: "u32", shard: "u32" });
+
+/** Down: store the number of attempts and the due time of a waiting message. */
+export const Reschedule = layout("reschedule", { key: "f64", due: "f64", shard: "u32", attempts: "u32" });
+
+/** Both ways: `length` bytes of a msgpackr value follow. */
+export const Rare = layout("rare", { length: "u32" });
+
+/** What became of a delivery. */
+export enum OutcomeKind {
+  /** The peer took it (2xx); the Delivery record is written. */
+  delivered = 1,
+  /** Failed for now; the TransientFailure record is written; counts as an attempt. */
+  transient = 2,
+  /** Refused for good (5xx); the Bounce record is written. */
+  bounced = 3,
+  /** Never tried (the session ended first): goes back to waiting, no attempt counted, nothing logged. */
+  returned = 4,
+  /** The spool entry cannot be read; it was moved to quarantine and is gone from the spool. */
+  quarantined = 5,
+}
+
+/** Facts that come with an outcome. */
+export enum OutcomeFlag {
+  /** The session is over; no `session` frame follows. */
+  sessionEnded = 1,
+  /** No address of the path's plan could be connected to: counts against the path. */
+  connectFailed = 2,
+  /** The worker that reports owns the shard and removes the entry itself: `retired` follows without a `retire`. */
+  removing = 4,
+}
+
+/** What a session reports of itself. */
+export enum SessionChange {
+  /** Connected and greeted: the path works. */
+  up = 1,
+  /** Over, with no message in hand. */
+  ended = 2,
+}
+
+/** Why the scheduler closes a session. */
+export enum CloseReason {
+  idle = 1,
+  maxDeliveries = 2,
+  suspended = 3,
+  shutdown = 4,
+  pathGone = 5,
+}

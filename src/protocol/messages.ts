@@ -1,0 +1,106 @@
+import type { PathId, Row, ShardIndex, SpoolKey } from "../base/brands.js";
+import type { PathConfig } from "../config/compiled.js";
+import type { DelayReason, RecordKind, ResponseText } from "./records.js";
+
+/** One host of a delivery route. */
+export interface RouteHost {
+  /** MX preference; hosts of a static list count up from 0, so that their order is kept. */
+  readonly preference: number;
+  /** Host name, or the printed address or socket path when there is no name. */
+  readonly name: string;
+  /** Fixed address (literal or `{name, addr}` entry); null when the name must be resolved. */
+  readonly address: string | null;
+  /** Port of this entry; null for the path's. */
+  readonly port: number | null;
+  /** Path of a unix socket; then `address` and `port` mean nothing. */
+  readonly unix: string | null;
+}
+
+/** Where a domain's mail goes, as the router found out. */
+export type Route =
+  | {
+      readonly kind: "hosts";
+      /** The site's name as printed in logs and in the ready queue's name. */
+      readonly site: string;
+      /** Exact identity of the host set: two sets that print alike have different keys. */
+      readonly key: string;
+      readonly hosts: readonly RouteHost[];
+      /** True when the operator wrote the hosts (`mx_list`, sandbox): then `prohibited_hosts` does not apply. */
+      readonly explicit: boolean;
+      /** How long the answer holds, ms; Infinity for static ones. */
+      readonly ttlMs: number;
+    }
+  /** RFC 7505: the domain takes no mail. */
+  | { readonly kind: "null-mx"; readonly ttlMs: number }
+  /** The name does not exist: final and authoritative. */
+  | { readonly kind: "no-such-domain"; readonly ttlMs: number }
+  /** Could not be found out now. */
+  | { readonly kind: "failed"; readonly reason: string; readonly ttlMs: number };
+
+/** All that a worker must know of an egress path to open sessions on it and to log what happens there. */
+export interface PathDefinition {
+  readonly id: PathId;
+  /** `SOURCE->SITE@smtp_client`: the ready queue's name, the `site` field of log records. */
+  readonly name: string;
+  readonly site: string;
+  readonly source: {
+    readonly name: string;
+    /** Local address to bind, null for the system's choice. */
+    readonly address: string | null;
+    readonly ehloDomain: string | null;
+    readonly remotePort: number | null;
+  };
+  readonly pool: string;
+  readonly hosts: readonly RouteHost[];
+  readonly explicit: boolean;
+  readonly config: PathConfig;
+}
+
+/**
+ * The scheduler has decided about a message without a session (expiry, null MX, a path that failed as a whole, a worker
+ * that died). Its owner writes the record and then, for a terminal one, removes the entry and confirms with `retired`;
+ * for others it stores `attempts` and `dueMs`.
+ */
+export interface Dispose {
+  readonly kind: "dispose";
+  readonly row: Row;
+  readonly shard: ShardIndex;
+  readonly key: SpoolKey;
+  readonly record: RecordKind;
+  readonly response: ResponseText;
+  readonly attempts: number;
+  /** Steady wall clock, ms; 0 when terminal. */
+  readonly dueMs: number;
+  readonly reason: DelayReason | null;
+  /** Ready queue name, "" when no path was involved. */
+  readonly site: string;
+  readonly pool: string | null;
+  readonly source: string | null;
+}
+
+/** Rare frames, scheduler to worker. */
+export type DownMessage =
+  | { readonly kind: "definePath"; readonly path: PathDefinition }
+  | { readonly kind: "forgetPath"; readonly id: PathId }
+  | Dispose
+  /** Begin to listen and to accept. */
+  | { readonly kind: "listen" }
+  /** Stop accepting; answer 421; finish what is in hand; then report `stopped`. */
+  | { readonly kind: "stop"; readonly deadlineMs: number }
+  /** Log segment to write to from now on. */
+  | { readonly kind: "segment"; readonly path: string };
+
+/** Rare frames, worker to scheduler. */
+export type UpMessage =
+  /** The shards are open. */
+  | { readonly kind: "opened"; readonly shards: readonly ShardIndex[] }
+  /** All rows of this shard that the start found have been sent. */
+  | { readonly kind: "loaded"; readonly shard: ShardIndex; readonly rows: number; readonly quarantined: number }
+  | { readonly kind: "listening"; readonly listener: number; readonly host: string; readonly port: number }
+  /** An entry was moved to quarantine; `row` is 0 when the scheduler never knew it. */
+  | { readonly kind: "quarantined"; readonly shard: ShardIndex; readonly key: SpoolKey; readonly reason: string }
+  /** The worker has noticed a fault that an operator must know. */
+  | { readonly kind: "fault"; readonly code: string; readonly message: string }
+  /** The queue numbers given so far are void; new ones follow from 1. */
+  | { readonly kind: "queueRefsReset" }
+  | { readonly kind: "stopped" };
