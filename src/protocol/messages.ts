@@ -92,8 +92,12 @@ export type DownMessage =
 
 /** Rare frames, worker to scheduler. */
 export type UpMessage =
-  /** The shards are open. */
-  | { readonly kind: "opened"; readonly shards: readonly ShardIndex[] }
+  /** The shards are open, each with the greatest key it holds; `threadId` is Node's number of the thread. */
+  | {
+      readonly kind: "opened";
+      readonly threadId: number;
+      readonly shards: readonly { readonly shard: ShardIndex; readonly lastKey: number }[];
+    }
   /** All rows of this shard that the start found have been sent. */
   | { readonly kind: "loaded"; readonly shard: ShardIndex; readonly rows: number; readonly quarantined: number }
   | { readonly kind: "listening"; readonly listener: number; readonly host: string; readonly port: number }

@@ -1,0 +1,91 @@
+/**
+ * The counters that threads keep in shared memory, and how they are shown. A thread adds to its own block, the admin
+ * side sums them when asked. Names and labels follow the reference's metrics, so that existing dashboards fit.
+ */
+export enum Counter {
+  connectionsOpen,
+  connectionsTotal,
+  connectionsDenied,
+  messagesReceived,
+  rejections,
+  bytesReceived,
+  clientConnectionsOpen,
+  clientConnectionsTotal,
+  delivered,
+  transientFailures,
+  failures,
+  bytesSent,
+  logRecords,
+  logWriteFailures,
+  spoolBatches,
+  spoolBatchedOperations,
+  spoolCommitMicros,
+  spoolFailures,
+  spoolQuarantined,
+  workersLost,
+}
+
+/** One counter's face outside. */
+export interface MetricRow {
+  readonly counter: Counter;
+  readonly name: string;
+  readonly kind: "counter" | "gauge";
+  /** The value of the `service` label, null for none. */
+  readonly service: string | null;
+  readonly help: string;
+}
+
+/** Every counter once, in the order of {@link Counter}. */
+export const METRICS: readonly MetricRow[] = [
+  row(Counter.connectionsOpen, "connection_count", "gauge", "esmtp_listener", "Connections that are open now"),
+  row(Counter.connectionsTotal, "total_connection_count", "counter", "esmtp_listener", "Connections since the start"),
+  row(
+    Counter.connectionsDenied,
+    "total_connections_denied",
+    "counter",
+    "esmtp_listener",
+    "Connections refused with 421 before the greeting",
+  ),
+  row(Counter.messagesReceived, "total_messages_received", "counter", "esmtp_listener", "Recipients accepted"),
+  row(Counter.rejections, "smtp_server_rejections", "counter", "esmtp_listener", "Replies 4xx and 5xx to clients"),
+  row(Counter.bytesReceived, "smtp_server_bytes_received", "counter", null, "Bytes of accepted messages"),
+  row(Counter.clientConnectionsOpen, "connection_count", "gauge", "smtp_client", "Connections that are open now"),
+  row(
+    Counter.clientConnectionsTotal,
+    "total_connection_count",
+    "counter",
+    "smtp_client",
+    "Connections since the start",
+  ),
+  row(Counter.delivered, "total_messages_delivered", "counter", "smtp_client", "Recipients delivered"),
+  row(Counter.transientFailures, "total_messages_transfail", "counter", "smtp_client", "Attempts that failed for now"),
+  row(Counter.failures, "total_messages_fail", "counter", "smtp_client", "Recipients that failed for good"),
+  row(Counter.bytesSent, "smtp_client_bytes_sent", "counter", null, "Bytes of delivered messages"),
+  row(Counter.logRecords, "log_records_total", "counter", null, "Event records written"),
+  row(Counter.logWriteFailures, "log_write_failures_total", "counter", null, "Failed writes of the event log"),
+  row(Counter.spoolBatches, "spool_batches_total", "counter", null, "Transactions committed to the spool"),
+  row(
+    Counter.spoolBatchedOperations,
+    "spool_operations_total",
+    "counter",
+    null,
+    "Stores, removals and updates committed to the spool",
+  ),
+  row(Counter.spoolCommitMicros, "spool_commit_microseconds_total", "counter", null, "Time spent waiting for commits"),
+  row(Counter.spoolFailures, "spool_failures_total", "counter", null, "Transactions that the spool refused"),
+  row(Counter.spoolQuarantined, "spool_quarantined_total", "counter", null, "Damaged entries moved to quarantine"),
+  row(Counter.workersLost, "workers_lost_total", "counter", null, "Worker threads that died and were replaced"),
+];
+
+/** How many counters a thread's block has. */
+export const COUNTER_COUNT: number = METRICS.length;
+
+function row(
+  counter: Counter,
+  name: string,
+  kind: "counter" | "gauge",
+  service: string | null,
+  help: string,
+): MetricRow {
+  return { counter, name, kind, service, help };
+}

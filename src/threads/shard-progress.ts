@@ -1,0 +1,51 @@
+/**
+ * Which of a shard's stored rows the scheduler has been told of: so that a worker that replaces a dead one announces
+ * exactly the others, none twice.
+ *
+ * Runs on   the main thread, one per shard
+ * Owns      the ranges of keys that remain to be announced
+ * When full at most one range is added per lost worker
+ * On failure nothing can fail
+ *
+ * A worker announces its ranges in rising order of keys, and new messages in the order of their keys, which lie behind
+ * all ranges. So one number per range says how far it got.
+ */
+import type { KeyRange } from "../worker/init.js";
+
+/** See the file's header. */
+export class ShardProgress {
+  #open: { after: number; through: number }[] = [{ after: 0, through: Number.MAX_SAFE_INTEGER }];
+  #newest = 0;
+
+  /** A worker has opened the shard, whose greatest key is `lastKey`: keys above it will be new ones. */
+  opened(lastKey: number): void {
+    for (const range of this.#open) range.through = Math.min(range.through, lastKey);
+    this.#newest = Math.max(this.#newest, lastKey);
+  }
+
+  /** A row with this key was announced. */
+  announced(key: number): void {
+    for (const range of this.#open) {
+      if (key <= range.through) {
+        if (key > range.after) range.after = key;
+        return;
+      }
+    }
+    if (key > this.#newest) this.#newest = key;
+  }
+
+  /** The worker has announced everything that its scan found. */
+  loaded(): void {
+    this.#open = [];
+  }
+
+  /** The worker is lost: everything stored behind the newest announced row must be announced by the next one. */
+  lost(): void {
+    this.#open.push({ after: this.#newest, through: Number.MAX_SAFE_INTEGER });
+  }
+
+  /** The ranges that remain, in rising order. */
+  ranges(): readonly KeyRange[] {
+    return this.#open.filter((range) => range.after < range.through).map((range) => ({ ...range }));
+  }
+}

@@ -1,0 +1,229 @@
+/**
+ * Starts the workers, connects them with the scheduler, and replaces those that die.
+ *
+ * Runs on   the main thread
+ * Owns      one seat per worker: its rings, its link, what of its shards is still to be announced
+ * When full as many seats as `threads.workers`, never more
+ * On failure a dead worker's ring is read to its end, its sessions are given up and its messages go back to waiting, then
+ *           a fresh thread takes the seat, after a pause that grows while deaths repeat
+ */
+import { assert } from "../base/assert.js";
+import type { ShardIndex, WorkerIndex } from "../base/brands.js";
+import type { Clock } from "../base/clock.js";
+import { messageOf } from "../base/fault.js";
+import type { CompiledConfig } from "../config/compiled.js";
+import { SharedState } from "../protocol/layout/shared-state.js";
+import type { DownMessage, UpMessage } from "../protocol/messages.js";
+import { Counter } from "../protocol/metrics.js";
+import { Bell } from "../ring/doorbell.js";
+import { ringBytes } from "../ring/ring.js";
+import type { WorkerEvents, WorkerPort } from "../scheduler/ports.js";
+import type { WorkerInit } from "../worker/init.js";
+import { WorkerPool } from "./pool.js";
+import { ShardProgress } from "./shard-progress.js";
+import { WorkerLink } from "./worker-link.js";
+
+const UP_RING_BYTES = 1 << 20;
+const DOWN_RING_BYTES = 1 << 20;
+const FIRST_PAUSE_MS = 50;
+const LONGEST_PAUSE_MS = 30_000;
+/** A worker that lived this long has its pause forgotten. */
+const HEALTHY_MS = 60_000;
+
+/** What the supervisor tells of its workers. */
+export interface SupervisorEvents {
+  /** The worker can be given work: its shards are open. */
+  ready(index: WorkerIndex, port: WorkerPort): void;
+  /** The worker died. Its link has been drained into the scheduler's sink. */
+  lost(index: WorkerIndex, reason: string): void;
+  /** A rare frame that is not the supervisor's business. */
+  message(index: WorkerIndex, message: UpMessage): void;
+}
+
+/** What the supervisor is made of. */
+export interface SupervisorParts {
+  readonly config: CompiledConfig;
+  readonly clock: Clock;
+  readonly shared: SharedState;
+  /** Shards by worker, the worker's primary shard first. */
+  readonly shards: readonly (readonly ShardIndex[])[];
+  readonly ports: readonly number[];
+  readonly sink: WorkerInit["sink"];
+  /** The log segment in force. */
+  readonly segment: () => string;
+  /** Where frames of a dying worker go. */
+  readonly events: WorkerEvents;
+}
+
+interface Seat {
+  readonly index: WorkerIndex;
+  readonly progress: Map<ShardIndex, ShardProgress>;
+  link: WorkerLink;
+  threadId: number;
+  open: boolean;
+  listening: boolean;
+  startedMs: number;
+  pauseMs: number;
+  timer: NodeJS.Timeout | null;
+}
+
+/** See the file's header. */
+export class Supervisor {
+  readonly #parts: SupervisorParts;
+  readonly #events: SupervisorEvents;
+  readonly #pool: WorkerPool;
+  readonly #seats: Seat[] = [];
+  #listen = false;
+  #stopping: DownMessage | null = null;
+  #living = 0;
+  #whenAllGone: (() => void) | null = null;
+
+  constructor(parts: SupervisorParts, events: SupervisorEvents) {
+    this.#parts = parts;
+    this.#events = events;
+    this.#pool = new WorkerPool(parts.config.threads.workers);
+  }
+
+  /** Starts all workers; `ready` tells of each. */
+  start(): void {
+    for (let index = 0; index < this.#parts.config.threads.workers; index++) {
+      const progress = new Map<ShardIndex, ShardProgress>();
+      for (const shard of this.#parts.shards[index] ?? []) progress.set(shard, new ShardProgress());
+      this.#seats.push(this.#launch(index as WorkerIndex, progress, FIRST_PAUSE_MS));
+    }
+  }
+
+  /** The links in the order of the workers, dead ones included. */
+  links(): readonly WorkerLink[] {
+    return this.#seats.map((seat) => seat.link);
+  }
+
+  /** Whether any worker has written frames that were not read yet. */
+  get waiting(): boolean {
+    for (const seat of this.#seats) if (seat.link.waiting) return true;
+    return false;
+  }
+
+  /** Has the workers begin to accept connections, also those that come later. */
+  listen(): void {
+    this.#listen = true;
+    for (const seat of this.#seats) this.#tellToListen(seat);
+  }
+
+  /** Sends a message to every living worker. */
+  broadcast(message: DownMessage): void {
+    for (const seat of this.#seats) {
+      if (seat.link.send(message)) seat.link.publish();
+    }
+  }
+
+  /** Asks all workers to stop within `deadlineMs`, then ends their threads. Resolves when none is left. */
+  async stop(deadlineMs: number): Promise<void> {
+    this.#stopping = { kind: "stop", deadlineMs };
+    for (const seat of this.#seats) if (seat.timer !== null) clearTimeout(seat.timer);
+    const gone = new Promise<void>((resolve) => {
+      this.#whenAllGone = resolve;
+    });
+    this.broadcast(this.#stopping);
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, deadlineMs + 2000);
+    });
+    if (this.#living > 0) await Promise.race([gone, late]);
+    clearTimeout(timer);
+    await this.#pool.close();
+  }
+
+  /** Kills a worker's thread as a crash would: the fault injection of tests. */
+  async kill(index: number): Promise<boolean> {
+    const seat = this.#seats[index];
+    return seat === undefined ? false : this.#pool.kill(seat.threadId);
+  }
+
+  #launch(index: WorkerIndex, progress: Map<ShardIndex, ShardProgress>, pauseMs: number): Seat {
+    const { config, shared } = this.#parts;
+    const up = new SharedArrayBuffer(ringBytes(UP_RING_BYTES));
+    const down = new SharedArrayBuffer(ringBytes(DOWN_RING_BYTES));
+    const bell = new Bell(shared.words, SharedState.bellIndex(1 + index));
+    const link = new WorkerLink(index, up, down, bell, (message) => this.#onMessage(seat, message), progress);
+    const seat: Seat = {
+      index,
+      progress,
+      link,
+      threadId: 0,
+      open: false,
+      listening: false,
+      startedMs: this.#parts.clock.monoMs(),
+      pauseMs,
+      timer: null,
+    };
+    const init: WorkerInit = {
+      index,
+      workers: config.threads.workers,
+      config,
+      shards: [...progress].map(([shard, told]) => ({ shard, announce: told.ranges() })),
+      up,
+      down,
+      shared: shared.memory,
+      segment: this.#parts.segment(),
+      ports: this.#parts.ports,
+      sink: this.#parts.sink,
+    };
+    this.#living++;
+    this.#pool.run(init).then(
+      () => this.#gone(seat, null),
+      (error: unknown) => this.#gone(seat, messageOf(error)),
+    );
+    return seat;
+  }
+
+  #onMessage(seat: Seat, message: UpMessage): void {
+    switch (message.kind) {
+      case "opened":
+        seat.open = true;
+        seat.threadId = message.threadId;
+        for (const { shard, lastKey } of message.shards) seat.progress.get(shard)?.opened(lastKey);
+        this.#events.ready(seat.index, seat.link);
+        this.#tellToListen(seat);
+        break;
+      case "loaded":
+        seat.progress.get(message.shard)?.loaded();
+        break;
+      default:
+        break;
+    }
+    this.#events.message(seat.index, message);
+  }
+
+  #tellToListen(seat: Seat): void {
+    if (!this.#listen || !seat.open || seat.listening) return;
+    seat.listening = seat.link.send({ kind: "listen" });
+    seat.link.publish();
+  }
+
+  /** A worker's task ended: as asked (`reason` null) or by the death of its thread. */
+  #gone(seat: Seat, reason: string | null): void {
+    const { clock, shared, events } = this.#parts;
+    seat.link.sever();
+    while (seat.link.drain(events, 4096) > 0) {}
+    this.#living--;
+    const counters = shared.counters(1 + seat.index);
+    counters[Counter.connectionsOpen] = 0;
+    counters[Counter.clientConnectionsOpen] = 0;
+    if (reason !== null) {
+      (shared.counters(0)[Counter.workersLost] as number)++;
+      this.#events.lost(seat.index, reason);
+    }
+    if (this.#stopping !== null || reason === null) {
+      if (this.#living === 0) this.#whenAllGone?.();
+      return;
+    }
+    for (const progress of seat.progress.values()) progress.lost();
+    const lived = clock.monoMs() - seat.startedMs;
+    const pauseMs = lived > HEALTHY_MS ? FIRST_PAUSE_MS : Math.min(LONGEST_PAUSE_MS, seat.pauseMs * 2);
+    seat.timer = setTimeout(() => {
+      assert(this.#seats[seat.index] === seat, "a seat is taken by one worker at a time");
+      this.#seats[seat.index] = this.#launch(seat.index, seat.progress, pauseMs);
+    }, seat.pauseMs);
+  }
+}
