@@ -45,7 +45,9 @@ export function buildAddon(args = []) {
 
 export function compile() {
   const stamp = join(root, "dist", ".compiled");
-  const sources = ["src", "test", "bench", "tsconfig.json", "package-lock.json"].map((name) => newest(join(root, name)));
+  const sources = ["src", "test", "bench", "tsconfig.json", "package-lock.json"].map((name) =>
+    newest(join(root, name)),
+  );
   if (mtime(stamp) > Math.max(...sources)) return;
   process.stdout.write("setup: compiling TypeScript\n");
   must(process.execPath, [join(root, "node_modules", "typescript", "bin", "tsc"), "-p", root]);

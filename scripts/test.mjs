@@ -3,22 +3,32 @@
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
-import { must, root, setup } from "./setup.mjs";
 import { installPeers } from "./peers.mjs";
+import { must, root, setup } from "./setup.mjs";
 
 const args = process.argv.slice(2);
 setup();
 installPeers();
-if (args.length === 0) must(process.execPath, [join(root, "node_modules", "@biomejs", "biome", "bin", "biome"), "ci", "--log-level=warn", root]);
+if (args.length === 0)
+  must(process.execPath, [
+    join(root, "node_modules", "@biomejs", "biome", "bin", "biome"),
+    "ci",
+    "--log-level=warn",
+    root,
+  ]);
 
 function find(path) {
   if (!existsSync(path)) return [];
   if (!statSync(path).isDirectory()) return path.endsWith(".test.js") ? [path] : [];
-  return readdirSync(path).sort().flatMap((name) => find(join(path, name)));
+  return readdirSync(path)
+    .sort()
+    .flatMap((name) => find(join(path, name)));
 }
 
 const wanted = args.length === 0 ? ["test"] : args;
-const files = wanted.flatMap((name) => find(resolve(root, "dist", relative(root, resolve(root, name)).replace(/\.ts$/, ".js"))));
+const files = wanted.flatMap((name) =>
+  find(resolve(root, "dist", relative(root, resolve(root, name)).replace(/\.ts$/, ".js"))),
+);
 if (files.length === 0) {
   process.stderr.write(`test: no test file under ${wanted.join(", ")}\n`);
   process.exit(1);
@@ -26,7 +36,16 @@ if (files.length === 0) {
 const nofile = spawnSync("sh", ["-c", "ulimit -Hn"], { encoding: "utf8" }).stdout.trim();
 const child = spawn(
   "sh",
-  ["-c", `ulimit -n ${nofile}; exec "$@"`, "sh", process.execPath, "--test", "--test-reporter=spec", "--test-timeout=300000", ...files],
+  [
+    "-c",
+    `ulimit -n ${nofile}; exec "$@"`,
+    "sh",
+    process.execPath,
+    "--test",
+    "--test-reporter=spec",
+    "--test-timeout=300000",
+    ...files,
+  ],
   { cwd: root, stdio: ["ignore", "pipe", "inherit"] },
 );
 let tail = "";
@@ -37,6 +56,6 @@ child.stdout.on("data", (chunk) => {
 child.on("close", (code) => {
   const count = (word) => Number(new RegExp(`^\\S+ ${word} (\\d+)$`, "m").exec(tail)?.[1] ?? 0);
   const failed = count("fail") + count("cancelled");
-  process.stdout.write(`\n${count("pass")} passed, ${failed}` + " failed\n");
+  process.stdout.write(`\n${count("pass")} passed, ${failed} failed\n`);
   process.exit(code === 0 && failed === 0 ? 0 : 1);
 });

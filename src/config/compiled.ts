@@ -18,6 +18,7 @@ export interface CompiledConfig {
   readonly shaping: ShapingRules;
 }
 
+/** An address to listen on or to ask. */
 export interface ListenAddress {
   readonly host: string;
   /** 0 lets the system choose. */
@@ -27,8 +28,10 @@ export interface ListenAddress {
 /** `"10%"` becomes a fraction, a size becomes a count (bytes or inodes). */
 export type FreeLimit = { readonly fraction: number } | { readonly count: number };
 
+/** What a `250` stands for: on disk, in the page cache, or in memory until the first failed attempt. */
 export type Durability = "flushed" | "committed" | "deferred";
 
+/** `[spool]`. */
 export interface SpoolConfig {
   /** Absolute. */
   readonly path: string;
@@ -39,12 +42,14 @@ export interface SpoolConfig {
   readonly maxMessages: number;
 }
 
+/** What a listener may do for one domain: `[smtp_listener.domains."x"]`. */
 export interface DomainRule {
   readonly relayTo: boolean;
   /** Networks (CIDR) that may send from this domain. */
   readonly relayFrom: readonly string[];
 }
 
+/** `[[smtp_listener]]`; limits and defaults as the reference documents them. */
 export interface SmtpListenerConfig {
   readonly listen: ListenAddress;
   readonly hostname: string;
@@ -67,11 +72,13 @@ export interface SmtpListenerConfig {
   readonly maxHops: number;
 }
 
+/** `[[http_listener]]`. */
 export interface HttpListenerConfig {
   readonly listen: ListenAddress;
   readonly trustedHosts: readonly string[];
 }
 
+/** `[dns]`. */
 export interface DnsConfig {
   /** Empty for the system's. */
   readonly servers: readonly ListenAddress[];
@@ -81,6 +88,7 @@ export interface DnsConfig {
   readonly hostsFile: string | null;
 }
 
+/** `[log]`. */
 export interface LogConfig {
   /** Absolute. */
   readonly dir: string;
@@ -88,6 +96,7 @@ export interface LogConfig {
   readonly maxSegmentDurationMs: number | null;
 }
 
+/** `[[source]]`: an origin of connections. */
 export interface SourceConfig {
   readonly name: string;
   readonly sourceAddress: string | null;
@@ -95,11 +104,13 @@ export interface SourceConfig {
   readonly remotePort: number | null;
 }
 
+/** `[[pool]]`: sources with their weights; weight 0 means absent. */
 export interface PoolConfig {
   readonly name: string;
   readonly entries: readonly { readonly name: string; readonly weight: number }[];
 }
 
+/** One entry of `protocol.smtp.mx_list`. */
 export interface MxListEntry {
   readonly name: string;
   readonly address: string | null;
@@ -109,6 +120,7 @@ export interface MxListEntry {
   readonly written: string;
 }
 
+/** How a queue's messages leave: SMTP by MX or by a list of hosts, or nowhere (`null` discards). */
 export type QueueProtocol =
   | { readonly kind: "smtp"; readonly mxList: readonly MxListEntry[] | null }
   | { readonly kind: "null" };
@@ -136,7 +148,9 @@ export interface QueueConfig {
   readonly providerName: string | null;
 }
 
+/** Which addresses of a host are used, and in which order. */
 export type IpLookupStrategy = "Ipv4AndIpv6" | "Ipv4Only" | "Ipv6Only" | "Ipv6ThenIpv4" | "Ipv4ThenIpv6";
+/** What a session does after it lost its connection in the middle of its work. */
 export type ReconnectStrategy = "ConnectNextHost" | "TerminateSession" | "ReconnectSameHost";
 
 /** The options of one egress path, complete. */
@@ -174,6 +188,7 @@ export interface ShapingRules {
   readonly blocks: readonly ShapingBlock[];
 }
 
+/** One destination block of a shaping file. */
 export interface ShapingBlock {
   /** Lower-case domain as written. */
   readonly domain: string;

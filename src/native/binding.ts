@@ -36,6 +36,7 @@ export interface Native {
   lockFile(path: string): { release(): void } | null;
 }
 
+/** What a file system has left. */
 export interface FreeSpace {
   readonly freeBytes: number;
   readonly totalBytes: number;
@@ -43,6 +44,7 @@ export interface FreeSpace {
   readonly totalInodes: number;
 }
 
+/** How a thread's reactor is made. */
 export interface ReactorOptions {
   /** Bytes of the receive arena: one per thread, shared by all of its connections. At least 64 KiB. */
   readonly arenaBytes: number;
@@ -76,12 +78,14 @@ export interface Reactor {
   close(): void;
 }
 
+/** Where to listen. */
 export interface ListenOptions {
   readonly host: string;
   readonly port: number;
   readonly backlog: number;
 }
 
+/** A listening socket of this thread. */
 export interface Listener {
   readonly host: string;
   readonly port: number;
@@ -91,6 +95,7 @@ export interface Listener {
   close(): void;
 }
 
+/** Where to connect to, and from where. */
 export interface ConnectOptions {
   /** Numeric address, v4 or v6; or null with `unix`. */
   readonly address: string | null;
@@ -124,6 +129,7 @@ export interface ConnectionHandler {
   onClose(fault: Fault | null): void;
 }
 
+/** A connection of this thread, plain TCP or a unix socket. */
 export interface Connection {
   /** Set by whoever takes a connection from `listen`, before its callback returns. */
   handler: ConnectionHandler;
