@@ -1,0 +1,81 @@
+/**
+ * The HTTP listener: liveness, metrics, and the order to stop.
+ *
+ * Runs on   the main thread
+ * Owns      the listening socket and its connections
+ * When full Fastify's limits: bodies of 1 MiB, headers of 16 KiB, requests of 30 s
+ * On failure a port in use is a fault at start; a failing request gets 500 and nothing else suffers
+ */
+import Fastify, { type FastifyInstance } from "fastify";
+import { errnoOf, Fault, messageOf } from "../base/fault.js";
+import type { HttpListenerConfig } from "../config/compiled.js";
+import { Access } from "./access.js";
+import { type MetricFamily, metricsJson, prometheusText } from "./metrics-text.js";
+
+/** What the listener asks the server. */
+export interface AdminSource {
+  /** Null when the server accepts mail, otherwise why it does not. */
+  notAccepting(): string | null;
+  /** Null while the process does its work at all. */
+  notAlive(): string | null;
+  metrics(): MetricFamily[];
+  /** Begins an orderly stop. */
+  stop(): void;
+}
+
+/** A listener that runs. */
+export interface HttpListener {
+  readonly host: string;
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+/**
+ * Starts a listener.
+ * @throws {Fault} `listen.in-use`, `listen.denied`, `listen.failed`.
+ */
+export async function startHttpListener(config: HttpListenerConfig, source: AdminSource): Promise<HttpListener> {
+  const app = Fastify({ logger: false, bodyLimit: 1 << 20, requestTimeout: 30_000, forceCloseConnections: true });
+  addRoutes(app, new Access(config.trustedHosts), source);
+  try {
+    await app.listen({ host: config.listen.host, port: config.listen.port });
+  } catch (error) {
+    throw listenFault(error, config);
+  }
+  const address = app.server.address();
+  const bound = typeof address === "string" || address === null ? null : address;
+  return {
+    host: bound?.address ?? config.listen.host,
+    port: bound?.port ?? config.listen.port,
+    close: () => app.close(),
+  };
+}
+
+function addRoutes(app: FastifyInstance, access: Access, source: AdminSource): void {
+  const trusted = { preHandler: access.trustedOnly };
+  app.get("/api/check-liveness/v1", (_request, reply) => answer(reply, source.notAccepting()));
+  app.get("/healthz/live", (_request, reply) => answer(reply, source.notAlive()));
+  app.get("/healthz/ready", (_request, reply) => answer(reply, source.notAccepting()));
+  app.get("/metrics", trusted, (_request, reply) =>
+    reply.type("text/plain; version=0.0.4; charset=utf-8").send(prometheusText(source.metrics())),
+  );
+  app.get("/metrics.json", trusted, (_request, reply) => reply.send(metricsJson(source.metrics())));
+  app.post("/api/admin/stop/v1", trusted, (_request, reply) => {
+    source.stop();
+    return reply.code(202).send({ stopping: true });
+  });
+}
+
+function answer(reply: { code(status: number): { send(body: unknown): unknown } }, problem: string | null): unknown {
+  return problem === null ? reply.code(200).send({ status: "ok" }) : reply.code(503).send({ status: problem });
+}
+
+function listenFault(error: unknown, config: HttpListenerConfig): Fault {
+  const errno = errnoOf(error);
+  const where = `${config.listen.host}:${config.listen.port}`;
+  if (errno === "EADDRINUSE") {
+    return new Fault("listen.in-use", `http_listener ${where}: the port is in use by another process`, { errno });
+  }
+  if (errno === "EACCES") return new Fault("listen.denied", `http_listener ${where}: not permitted`, { errno });
+  return new Fault("listen.failed", `http_listener ${where}: ${messageOf(error)}`, { errno });
+}

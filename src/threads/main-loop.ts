@@ -1,0 +1,88 @@
+/**
+ * When the scheduler takes its turns: after a bell, after a timer, and again at once while a turn says that it hit one of
+ * its bounds. Between two turns the event loop serves whatever else lives on the main thread.
+ *
+ * Runs on   the main thread
+ * Owns      the main doorbell's sleeping side and one timer
+ * When full turns are bounded by their makers; the loop adds nothing
+ * On failure a turn that throws is a bug of ours and ends the process (`onPanic`)
+ */
+import { Sleeper } from "../ring/doorbell.js";
+
+/** Longest sleep; a turn without work costs microseconds. */
+const LONGEST_SLEEP_MS = 1000;
+
+/** See the file's header. */
+export class MainLoop {
+  readonly #turn: () => number;
+  readonly #waiting: () => boolean;
+  readonly #onPanic: (error: unknown) => void;
+  readonly #sleeper: Sleeper;
+  readonly #run: () => void;
+  #queued = false;
+  #stopped = false;
+  #timer: NodeJS.Timeout | null = null;
+  #timerAt = Number.POSITIVE_INFINITY;
+
+  /**
+   * @param turn does a bounded piece of work and returns the milliseconds until it wants to run again.
+   * @param waiting whether a worker has sent something meanwhile.
+   */
+  constructor(
+    words: Int32Array,
+    bellIndex: number,
+    turn: () => number,
+    waiting: () => boolean,
+    onPanic: (error: unknown) => void,
+  ) {
+    this.#turn = turn;
+    this.#waiting = waiting;
+    this.#onPanic = onPanic;
+    this.#run = (): void => this.#step();
+    this.#sleeper = new Sleeper(words, bellIndex, this.#run);
+  }
+
+  /** Has a turn run soon. */
+  wake(): void {
+    if (this.#queued || this.#stopped) return;
+    this.#queued = true;
+    setImmediate(this.#run);
+  }
+
+  /** No turns any more. */
+  stop(): void {
+    this.#stopped = true;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+  }
+
+  #step(): void {
+    this.#queued = false;
+    if (this.#stopped) return;
+    this.#sleeper.stayAwake();
+    let waitMs: number;
+    try {
+      waitMs = this.#turn();
+    } catch (error) {
+      this.stop();
+      this.#onPanic(error);
+      return;
+    }
+    if (waitMs <= 0) return this.wake();
+    this.#sleeper.sleep();
+    if (this.#waiting()) return this.wake();
+    this.#arm(Math.min(waitMs, LONGEST_SLEEP_MS));
+  }
+
+  /** Keeps a timer that fires no later than wanted; an early one is harmless, so it is not moved back. */
+  #arm(waitMs: number): void {
+    const at = performance.now() + waitMs;
+    if (this.#timerAt <= at + 1) return;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timerAt = at;
+    this.#timer = setTimeout(() => {
+      this.#timer = null;
+      this.#timerAt = Number.POSITIVE_INFINITY;
+      this.#step();
+    }, waitMs);
+  }
+}
