@@ -1,0 +1,49 @@
+import type { PathConfig } from "../config/compiled.js";
+import type { SessionEnd, StepResult, TransactionResult } from "./client-result.js";
+
+/** The settings of an egress path that the client machine follows. */
+export type ClientPath = Pick<
+  PathConfig,
+  | "enablePipelining"
+  | "enableRset"
+  | "ignore8bitChecks"
+  | "bannerTimeoutMs"
+  | "ehloTimeoutMs"
+  | "mailFromTimeoutMs"
+  | "rcptToTimeoutMs"
+  | "dataTimeoutMs"
+  | "dataDotTimeoutMs"
+  | "rsetTimeoutMs"
+>;
+
+export interface ClientOptions {
+  /** Argument of EHLO and HELO: a domain name or an address literal, checked with the configuration. */
+  readonly ehloDomain: string;
+  readonly path: ClientPath;
+}
+
+/**
+ * Who owns a client machine: the connection's keeper. The machine's callbacks come from inside `feed`, `send`, `quit`,
+ * `timedOut`, `peerEnded` and `transportFailed`. Exactly one of `onFailed` and `onClosing` is called, last of all; the
+ * owner then closes the connection, letting out first what is still queued (a QUIT, if any).
+ */
+export interface ClientHost {
+  /** Text of ASCII characters for the peer. Many small writes of one turn should leave together. */
+  write(text: string): void;
+  /** Bytes for the peer. Message content comes by reference and must not change until it has left. */
+  writeBytes(bytes: Uint8Array): void;
+  /** Greeted; `send` may be called from now on, also from inside this callback. */
+  onReady(): void;
+  /** This host cannot be used: it said no, nothing, or nonsense, before any message was given. */
+  onFailed(failure: StepResult): void;
+  /** What became of the message. When `result.end` is null, `send` may be called again, also from inside. */
+  onResult(result: TransactionResult): void;
+  /** The session is over and no message is in hand. */
+  onClosing(end: SessionEnd): void;
+}
+
+/** What a session waits for: a reply to the command of that name, the next message, or nothing ever again. */
+export type ClientPhase = "banner" | "ehlo" | "helo" | "ready" | TransactionPhase | "quit" | "closed";
+
+/** Phases with a message in hand. */
+export type TransactionPhase = "rset" | "mailFrom" | "rcptTo" | "data" | "dataDot";
