@@ -185,6 +185,8 @@ export interface PathConfig {
 /** The part of the shaping rules that is in force: a default and blocks by site or by exact domain. */
 export interface ShapingRules {
   readonly base: Partial<PathConfig>;
+  /** What the default says of single sources. */
+  readonly baseSources?: Readonly<Record<string, Partial<PathConfig>>>;
   readonly blocks: readonly ShapingBlock[];
 }
 

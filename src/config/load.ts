@@ -1,0 +1,157 @@
+import { existsSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import { errnoOf, Fault, messageOf } from "../base/fault.js";
+import { Check } from "./check.js";
+import { compile } from "./compile.js";
+import type { CompiledConfig, ShapingRules } from "./compiled.js";
+import { parseDocument, readBounded } from "./document.js";
+import { readNodeId } from "./node-id.js";
+import { formatProblems, type Problem, Problems, quote } from "./problems.js";
+import { rootTable, type WrittenConfig } from "./settings.js";
+import { ShapingFiles } from "./shaping-files.js";
+
+/** What a load gave. */
+export interface LoadedConfig {
+  /** `node.nodeId` is "" when none is written and none is kept yet: `withNodeId` makes it. */
+  readonly config: CompiledConfig;
+  /** What the operator should know, bounded. */
+  readonly warnings: readonly Problem[];
+  /** Every file that took part, absolute: a change of one of them asks for a reload. */
+  readonly files: readonly string[];
+}
+
+/** A configuration that cannot be used; the message has one line per problem. */
+export class ConfigFault extends Fault {
+  /** Errors in the order of the file, then warnings; empty for `config.unreadable`. */
+  readonly problems: readonly Problem[];
+
+  constructor(
+    code: "config.unreadable" | "config.invalid",
+    message: string,
+    problems: readonly Problem[],
+    options: { errno?: string | null; cause?: unknown } = {},
+  ) {
+    super(code, message, options);
+    this.problems = problems;
+  }
+}
+
+/**
+ * Reads, checks and compiles the server's file and the files that it names. Relative paths in a file start at its
+ * directory. Nothing is written.
+ * @param path as the user named it; problems are reported under this name.
+ * @throws {ConfigFault} `config.unreadable` when the file cannot be read, `config.invalid` with all its problems.
+ */
+export function loadConfig(path: string, env: NodeJS.ProcessEnv = process.env): LoadedConfig {
+  const problems = new Problems();
+  const files = [resolve(path)];
+  const written = readServerFile(path, env, problems);
+  if (written === undefined) throw invalid(problems);
+  const shaping = readShapingFiles(written.config.shapingFiles, written.check, files, problems, env);
+  const config = compile(written.config, shaping.rules(), written.check, (dataDir) => nodeIdOf(dataDir, written.check));
+  for (const { value, at, check } of shaping.namedSources) {
+    if (!Object.hasOwn(config.sources, value)) check.unknownName(at, "source", value, Object.keys(config.sources));
+  }
+  if (problems.errors.length > 0) throw invalid(problems);
+  if (config.dns.hostsFile !== null) files.push(config.dns.hostsFile);
+  return { config, warnings: problems.warnings, files };
+}
+
+/** The configuration file to use: `--config FILE`, `HIKYAKU_CONFIG`, `./hikyaku.toml`, `/etc/hikyaku/hikyaku.toml`. */
+export function findConfig(argv: readonly string[], env: NodeJS.ProcessEnv): string {
+  const at = argv.findIndex((argument) => argument === "--config" || argument.startsWith("--config="));
+  const argument = at < 0 ? undefined : argv[at];
+  const written = argument === "--config" ? argv[at + 1] : argument?.slice("--config=".length);
+  if (written !== undefined && written !== "") return written;
+  const fromEnvironment = env["HIKYAKU_CONFIG"];
+  if (fromEnvironment !== undefined && fromEnvironment !== "") return fromEnvironment;
+  return existsSync("./hikyaku.toml") ? "./hikyaku.toml" : "/etc/hikyaku/hikyaku.toml";
+}
+
+interface ServerFile {
+  readonly config: WrittenConfig;
+  readonly check: Check;
+}
+
+function readServerFile(path: string, env: NodeJS.ProcessEnv, problems: Problems): ServerFile | undefined {
+  let bytes: Buffer;
+  try {
+    bytes = readBounded(path);
+  } catch (error) {
+    const errno = errnoOf(error);
+    throw new ConfigFault("config.unreadable", `${path}: ${messageOf(error)}`, [], { errno, cause: error });
+  }
+  const document = parseDocument(path, bytes, problems);
+  if (document === undefined) return undefined;
+  const check = new Check(path, dirname(resolve(path)), document.lines, problems, env);
+  const config = rootTable.read(document.values, [], check);
+  return config === undefined ? undefined : { config, check };
+}
+
+function readShapingFiles(
+  names: readonly string[],
+  server: Check,
+  files: string[],
+  problems: Problems,
+  env: NodeJS.ProcessEnv,
+): ShapingFiles {
+  const shaping = new ShapingFiles();
+  for (const [index, name] of names.entries()) {
+    const path = resolve(server.directory, name);
+    files.push(path);
+    let bytes: Buffer;
+    try {
+      bytes = readBounded(path);
+    } catch (error) {
+      server.error(
+        ["shaping", "files", index],
+        `file ${quote(name)} cannot be read (${errnoOf(error) ?? "unknown error"})`,
+      );
+      continue;
+    }
+    const document = parseDocument(name, bytes, problems);
+    if (document === undefined) continue;
+    shaping.add(document.values, new Check(name, dirname(path), document.lines, problems, env));
+  }
+  return shaping;
+}
+
+function nodeIdOf(dataDir: string, check: Check): string {
+  try {
+    return readNodeId(dataDir);
+  } catch (error) {
+    check.error(["node", "data_dir"], messageOf(error));
+    return "";
+  }
+}
+
+function invalid(problems: Problems): ConfigFault {
+  const all = [...problems.errors, ...problems.warnings];
+  const dropped = problems.errorsDropped === 0 ? "" : `\n... and ${problems.errorsDropped} more errors`;
+  return new ConfigFault("config.invalid", formatProblems(problems.errors) + dropped, all);
+}
+
+/** The rules of shaping files alone, for a check without a server's file. Throws as {@link loadConfig}. */
+export function loadShaping(
+  paths: readonly string[],
+  env: NodeJS.ProcessEnv = process.env,
+): { readonly rules: ShapingRules; readonly warnings: readonly Problem[] } {
+  const problems = new Problems();
+  const shaping = new ShapingFiles();
+  for (const path of paths) {
+    let bytes: Buffer;
+    try {
+      bytes = readBounded(path);
+    } catch (error) {
+      throw new ConfigFault("config.unreadable", `${path}: ${messageOf(error)}`, [], {
+        errno: errnoOf(error),
+        cause: error,
+      });
+    }
+    const document = parseDocument(path, bytes, problems);
+    if (document === undefined) continue;
+    shaping.add(document.values, new Check(path, dirname(resolve(path)), document.lines, problems, env));
+  }
+  if (problems.errors.length > 0) throw invalid(problems);
+  return { rules: shaping.rules(), warnings: problems.warnings };
+}

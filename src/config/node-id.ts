@@ -1,0 +1,77 @@
+import { randomUUID } from "node:crypto";
+import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { errnoOf, Fault, messageOf } from "../base/fault.js";
+import type { CompiledConfig } from "./compiled.js";
+import { isUuid } from "./server-settings.js";
+
+/** The file in `data_dir` that keeps the node's id. */
+const FILE_NAME = "node-id";
+
+/**
+ * The id that `data_dir` keeps, "" when it keeps none yet.
+ * @throws {Fault} `config.unreadable` when the file is there but cannot be read, or holds no UUID.
+ */
+export function readNodeId(dataDir: string): string {
+  const path = join(dataDir, FILE_NAME);
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    const errno = errnoOf(error);
+    if (errno === "ENOENT" || errno === "ENOTDIR") return "";
+    throw new Fault("config.unreadable", `${path}: ${messageOf(error)}`, { errno, cause: error });
+  }
+  const id = text.trim().toLowerCase();
+  if (isUuid(id)) return id;
+  throw new Fault("config.unreadable", `${path} does not hold a UUID; write one there, or set node.node_id`);
+}
+
+/**
+ * The configuration with its node's id: an id that is neither written nor kept yet is made, and kept in `data_dir` (which
+ * is created), on disk before this returns. For a start, not for a check. Two starts at once end with one id.
+ * @throws {Fault} `config.unreadable` when it cannot be read or kept.
+ */
+export function withNodeId(config: CompiledConfig): CompiledConfig {
+  if (config.node.nodeId !== "") return config;
+  return { ...config, node: { ...config.node, nodeId: keepNodeId(config.node.dataDir) } };
+}
+
+function keepNodeId(dataDir: string): string {
+  const path = join(dataDir, FILE_NAME);
+  const id = randomUUID();
+  const temporary = `${path}.${id}`;
+  try {
+    mkdirSync(dataDir, { recursive: true });
+    writeSynced(temporary, `${id}\n`);
+    // A link, unlike a rename, fails when somebody else was first; and the file appears whole.
+    linkSync(temporary, path);
+    syncDirectory(dirname(path));
+    return id;
+  } catch (error) {
+    const errno = errnoOf(error);
+    if (errno === "EEXIST") return readNodeId(dataDir);
+    throw new Fault("config.unreadable", `${path} cannot be written: ${messageOf(error)}`, { errno, cause: error });
+  } finally {
+    rmSync(temporary, { force: true });
+  }
+}
+
+function writeSynced(path: string, text: string): void {
+  const file = openSync(path, "wx", 0o644);
+  try {
+    writeSync(file, text);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+}
+
+function syncDirectory(path: string): void {
+  const directory = openSync(path, "r");
+  try {
+    fsyncSync(directory);
+  } finally {
+    closeSync(directory);
+  }
+}

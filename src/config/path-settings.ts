@@ -1,0 +1,173 @@
+import type { PathConfig } from "./compiled.js";
+import { choice, duration, flag, integer, type Kind, limit, list, rate } from "./kinds.js";
+import { later, mapOf, type Option, optionsOf, refused, type Setting } from "./table.js";
+import { ehloName, filePath, network, text } from "./text-kinds.js";
+
+const SECOND = 1000;
+const MINUTE = 60_000;
+const DAY = 86_400_000;
+
+/** What an egress path does when no shaping rule says otherwise. */
+export const PATH_DEFAULTS: PathConfig = {
+  connectionLimit: 32,
+  maxDeliveriesPerConnection: 1024,
+  maxReady: 1024,
+  consecutiveConnectionFailuresBeforeDelay: 100,
+  smtpPort: 25,
+  ehloDomain: null,
+  enablePipelining: true,
+  enableRset: true,
+  ignore8bitChecks: false,
+  ipLookupStrategy: "Ipv4AndIpv6",
+  prohibitedHosts: ["127.0.0.0/8", "0.0.0.0", "::1", "::"],
+  skipHosts: [],
+  reconnectStrategy: "ConnectNextHost",
+  tryNextHostOnTransportError: false,
+  connectTimeoutMs: 60 * SECOND,
+  bannerTimeoutMs: 60 * SECOND,
+  ehloTimeoutMs: 300 * SECOND,
+  mailFromTimeoutMs: 300 * SECOND,
+  rcptToTimeoutMs: 300 * SECOND,
+  dataTimeoutMs: 300 * SECOND,
+  dataDotTimeoutMs: 300 * SECOND,
+  rsetTimeoutMs: 5 * SECOND,
+  idleTimeoutMs: 5 * SECOND,
+  systemShutdownTimeoutMs: 1200 * SECOND,
+  providerName: null,
+};
+
+const option = optionsOf(PATH_DEFAULTS);
+const timeout = duration({ min: 10, max: DAY });
+const networks = list(network(), { what: "networks" });
+
+/** The options of an egress path that are in force. */
+export const pathOptions: readonly Option<PathConfig>[] = [
+  option("connection_limit", "connectionLimit", limit({ max: 100_000 }), "Most connections of one path at once."),
+  option(
+    "max_deliveries_per_connection",
+    "maxDeliveriesPerConnection",
+    integer({ min: 1, max: 1_000_000 }),
+    "A connection is closed after this many messages.",
+  ),
+  option("max_ready", "maxReady", integer({ min: 1, max: 10_000_000 }), "Capacity of the ready queue."),
+  option(
+    "consecutive_connection_failures_before_delay",
+    "consecutiveConnectionFailuresBeforeDelay",
+    integer({ min: 0, max: 1_000_000 }),
+    "Failed connections in a row after which the whole ready queue is put off.",
+  ),
+  option("smtp_port", "smtpPort", integer({ min: 1, max: 65_535 }), "Port of the destination."),
+  option(
+    "ehlo_domain",
+    "ehloDomain",
+    ehloName(),
+    "Name given with EHLO.",
+    "the source's `ehlo_domain`, else `node.hostname`",
+  ),
+  option("enable_pipelining", "enablePipelining", flag(), "Commands are sent together when the server offers it."),
+  option("enable_rset", "enableRset", flag(), "RSET is sent between messages."),
+  option(
+    "ignore_8bit_checks",
+    "ignore8bitChecks",
+    flag(),
+    "8-bit content is sent even to a server that does not offer 8BITMIME or SMTPUTF8.",
+  ),
+  option(
+    "ip_lookup_strategy",
+    "ipLookupStrategy",
+    choice("Ipv4AndIpv6", "Ipv4Only", "Ipv6Only", "Ipv6ThenIpv4", "Ipv4ThenIpv6"),
+    "Which addresses of a host are looked up.",
+  ),
+  option(
+    "prohibited_hosts",
+    "prohibitedHosts",
+    networks,
+    "Mail is bounced when a host has an address in one of these networks.",
+  ),
+  option("skip_hosts", "skipHosts", networks, "Addresses in these networks are not tried."),
+  option(
+    "reconnect_strategy",
+    "reconnectStrategy",
+    choice("ConnectNextHost", "TerminateSession", "ReconnectSameHost"),
+    "What follows when a server closes the connection.",
+  ),
+  option(
+    "try_next_host_on_transport_error",
+    "tryNextHostOnTransportError",
+    flag(),
+    "The same message is tried on the next host when the connection breaks.",
+  ),
+  option("connect_timeout", "connectTimeoutMs", timeout, "For the connection to be made."),
+  option("banner_timeout", "bannerTimeoutMs", timeout, "For the greeting."),
+  option("ehlo_timeout", "ehloTimeoutMs", timeout, "For the reply to EHLO or HELO."),
+  option("mail_from_timeout", "mailFromTimeoutMs", timeout, "For the reply to MAIL."),
+  option("rcpt_to_timeout", "rcptToTimeoutMs", timeout, "For the reply to RCPT."),
+  option("data_timeout", "dataTimeoutMs", timeout, "For the reply to DATA."),
+  option("data_dot_timeout", "dataDotTimeoutMs", timeout, "For the reply to the end of a message."),
+  option("rset_timeout", "rsetTimeoutMs", timeout, "For the reply to RSET."),
+  option("idle_timeout", "idleTimeoutMs", timeout, "An unused connection is closed after this."),
+  option(
+    "system_shutdown_timeout",
+    "systemShutdownTimeoutMs",
+    timeout,
+    "Grace for sessions at a stop.",
+    "the sum of the mail, rcpt, data and dot timeouts",
+  ),
+  option("provider_name", "providerName", text({ max: 100 }), "Label of metrics and log records."),
+];
+
+/** Known TLS demands that cannot be kept in this version; the other three words of `enable_tls` are accepted. */
+function tlsKind(): Kind<string> {
+  const words = choice("Disabled", "Opportunistic", "OpportunisticInsecure", "Required", "RequiredInsecure");
+  return {
+    ...words,
+    read(value, at, check) {
+      const word = words.read(value, at, check);
+      if (word !== "Required" && word !== "RequiredInsecure") return word;
+      return check.error(at, `this version cannot honour "${word}": it delivers without TLS`);
+    },
+  };
+}
+
+const named = (what: string) => ({ what, read: (written: string) => written, max: 1000 });
+const memory = choice("ShrinkDataAndMeta", "ShrinkData", "NoShrink");
+const wakeUp = choice("Aggressive", "Relaxed");
+
+/** Options of an egress path whose feature does not exist yet. */
+export const laterPathSettings: readonly Setting<unknown, undefined>[] = [
+  later("additional_connection_limits", mapOf(limit({ max: 100_000 }), named("limits")), "More named limits."),
+  later("max_connection_rate", rate(), "New connections."),
+  later("max_message_rate", rate(), "Messages."),
+  later("additional_message_rate_throttles", mapOf(rate(), named("rates")), "More named rates."),
+  later("source_selection_rate", rate(), "Choices of this source."),
+  later("additional_source_selection_rates", mapOf(rate(), named("rates")), "More named rates of choice."),
+  later("max_recipients_per_batch", integer({ min: 1, max: 100_000 }), "Recipients in one transaction.", [1]),
+  later("enable_tls", tlsKind(), "Use of STARTTLS.", ["Disabled"]),
+  later("enable_mta_sts", flag(), "MTA-STS policies of domains.", [false]),
+  later("enable_dane", flag(), "TLSA records of hosts.", [false]),
+  later("tls_prefer_openssl", flag(), "Choice of a TLS engine.", [false]),
+  later("tls_certificate", filePath(), "Client certificate."),
+  later("tls_private_key", filePath(), "Key of the client certificate."),
+  later("openssl_cipher_list", text({ max: 2000 }), "TLS ciphers."),
+  later("openssl_cipher_suites", text({ max: 2000 }), "TLS 1.3 ciphers."),
+  later("openssl_options", text({ max: 2000 }), "TLS options."),
+  later("rustls_cipher_suites", list(text({ max: 200 }), { what: "cipher suites" }), "TLS ciphers."),
+  later("remember_broken_tls", duration({ min: 0, max: 365 * DAY }), "Memory of hosts whose TLS fails."),
+  later("opportunistic_tls_reconnect_on_failed_handshake", flag(), "A second connection without TLS.", [false]),
+  refused("smtp_auth_plain_username", "authentication to the destination"),
+  refused("smtp_auth_plain_password", "authentication to the destination"),
+  refused("allow_smtp_auth_plain_without_tls", "authentication to the destination", [false]),
+  refused("allow_smtp_auth_plain_without_valid_certificate", "authentication to the destination", [false]),
+  later("use_lmtp", flag(), "LMTP instead of SMTP.", [false]),
+  later("auth_timeout", timeout, "For the reply to AUTH."),
+  later("starttls_timeout", timeout, "For STARTTLS and the handshake."),
+  later("refresh_interval", duration({ min: SECOND, max: DAY }), "Rules are live; nothing is refreshed."),
+  later("refresh_strategy", choice("Ttl", "Epoch"), "Rules are live; nothing is refreshed."),
+  later("maintainer_wakeup_strategy", wakeUp, "There is one way of waking."),
+  later("dispatcher_wakeup_strategy", wakeUp, "There is one way of waking."),
+  later("low_memory_reduction_policy", memory, "Waiting messages are never held in memory."),
+  later("no_memory_reduction_policy", memory, "Waiting messages are never held in memory."),
+  later("dispatcher_progress_watchdog_timeout", duration({ min: MINUTE, max: DAY }), "Watch over stuck sessions."),
+  later("readyq_pool_name", text({ max: 100 }), "There is one pool of workers."),
+  later("aggressive_connection_opening", flag(), "Connections before there is a message.", [false]),
+];

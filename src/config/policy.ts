@@ -1,0 +1,45 @@
+import { assert } from "../base/assert.js";
+import type { CompiledConfig, PathConfig, PoolConfig, QueueConfig, SourceConfig } from "./compiled.js";
+import { UNSPECIFIED, UNSPECIFIED_POOL, UNSPECIFIED_SOURCE } from "./egress-settings.js";
+import { PathRules } from "./path-rules.js";
+import { type QueueIdentity, QueueRules } from "./queue-rules.js";
+
+/** The configuration's answers to the scheduler: its `Policy` port, and what the rules must be told of DNS. */
+export interface ConfigPolicy {
+  queue(name: QueueIdentity): QueueConfig;
+  path(domain: string, source: string, site: string): PathConfig;
+  pool(name: string): PoolConfig;
+  source(name: string): SourceConfig;
+  /** Domains of shaping blocks whose sites want to be known. */
+  readonly rollupDomains: readonly string[];
+  /** See {@link PathRules.learnSite}. */
+  learnSite(domain: string, site: string | null): boolean;
+}
+
+/**
+ * Makes the answers of one compiled configuration. Pools and sources have been checked, so asking for one that does not
+ * exist is a bug.
+ * @throws {Panic} from `pool` and `source` for a name that the configuration does not have.
+ */
+export function compilePolicy(config: CompiledConfig): ConfigPolicy {
+  const queues = new QueueRules(config.queues);
+  const paths = new PathRules(config.shaping);
+  const pools = new Map([[UNSPECIFIED, UNSPECIFIED_POOL], ...Object.entries(config.pools)]);
+  const sources = new Map([[UNSPECIFIED, UNSPECIFIED_SOURCE], ...Object.entries(config.sources)]);
+  return {
+    queue: (name) => queues.resolve(name),
+    path: (domain, source, site) => paths.resolve(domain, source, site),
+    pool(name) {
+      const pool = pools.get(name);
+      assert(pool !== undefined, "a pool that the configuration does not have");
+      return pool;
+    },
+    source(name) {
+      const source = sources.get(name);
+      assert(source !== undefined, "a source that the configuration does not have");
+      return source;
+    },
+    rollupDomains: paths.rollupDomains,
+    learnSite: (domain, site) => paths.learnSite(domain, site),
+  };
+}
