@@ -26,8 +26,8 @@ export interface OutgoingMessage {
 /** What an address is made of, as far as writing it into a command goes. */
 export type AddressKind = "ascii" | "utf8" | "unsafe";
 
-/** Printable ASCII without blanks and angle brackets: nearly every address. */
-const PLAIN = /^[!-;=?-~]*$/;
+/** Printable ASCII without blanks, angle brackets, quotes and backslashes: nearly every address. */
+const PLAIN = /^[!#-;=?-[\]-~]*$/;
 const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/;
 const NON_ASCII = /[^\u0000-\u007f]/;
 

@@ -1,7 +1,7 @@
 import { unreachable } from "../../base/assert.js";
 import type { PathConfig } from "../../config/compiled.js";
 import type { DelayReason, EnhancedCode, ResponseText } from "../../protocol/records.js";
-import type { RecipientResult, StepResult, TransactionResult } from "../../smtp/client-result.js";
+import type { RecipientResult, Stage, StepResult, TransactionResult } from "../../smtp/client-result.js";
 import { formatEnhancedCode } from "../../smtp/enhanced-code.js";
 import { cutText, type PeerReply } from "../../smtp/reply-reader.js";
 
@@ -187,9 +187,21 @@ function awaited(step: StepResult): string {
   return step.stage === "banner" ? "the greeting" : `the reply to ${commandName(step)}`;
 }
 
+/** What a stage is called where its command is not known word for word. */
+const STAGE_WORDS: Readonly<Record<Stage, string>> = {
+  connect: "the connection",
+  banner: "the connection",
+  ehlo: "EHLO",
+  helo: "HELO",
+  rset: "RSET",
+  mailFrom: "MAIL",
+  rcptTo: "RCPT",
+  data: "DATA",
+  dataDot: "the end of data",
+};
+
 function commandName(step: StepResult): string {
-  if (step.command === ".") return "the end of data";
-  return step.command ?? step.stage;
+  return step.command === null || step.command === "." ? STAGE_WORDS[step.stage] : step.command;
 }
 
 function replyText(reply: PeerReply): string {
@@ -219,7 +231,10 @@ export function judgeUnreachable(failures: readonly HostFailure[]): ResponseText
     // Room is left for the count behind, so that the whole stays within its bound.
     const room = MAX_JOINED_CHARS - text.length - 24;
     if (part.length > room) {
-      text += `${i === 0 ? cutText(part, room) : ""}${failures.length - i > 1 ? `, and ${failures.length - i} more` : ""}`;
+      // One is always named, as far as it fits.
+      if (i === 0) text += cutText(part, room);
+      const unnamed = failures.length - Math.max(1, i);
+      if (unnamed > 0) text += `, and ${unnamed} more`;
       break;
     }
     text += part;
