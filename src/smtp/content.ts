@@ -1,0 +1,179 @@
+/**
+ * The bytes of one message while it is received: one contiguous buffer with room in front for the trace header, so that
+ * header and content are stored without another copy.
+ *
+ *     | head room      | content …            | room to grow |
+ *     0          start ^   (grows to the left)^ end
+ *
+ * Runs on: a worker; one {@link Content} per connection in, one {@link ContentPool} per worker.
+ * Owns: buffers of whole powers of two, from {@link SMALLEST_BUFFER}; the pool keeps released ones up to a stated sum.
+ * When full: the caller counts octets and stops appending at its message limit; the pool lets further buffers go to the collector.
+ * On failure: nothing here fails but the allocation itself.
+ */
+
+/** Octets kept free before the content. A Received header of {@link ../mail/received.ts} always fits. */
+export const HEAD_ROOM = 1536;
+/** Smallest buffer, in octets: a power of two. */
+export const SMALLEST_BUFFER = 16 * 1024;
+/** Runs up to this length are copied byte by byte: cheaper than the call. */
+const SHORT_RUN = 16;
+
+const NOTHING = Buffer.alloc(0);
+
+/** Buffers that were released and wait for their next message, by size. */
+export class ContentPool {
+  readonly #free: Buffer[][] = [];
+  readonly #maxBytes: number;
+  #bytes = 0;
+
+  /** @param maxBytes most octets kept for later; beyond, buffers are left to the collector. */
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
+
+  /** Octets kept now. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** A buffer of at least `octets`; its bytes are whatever they were. */
+  take(octets: number): Buffer {
+    const order = orderOf(octets);
+    const kept = this.#free[order]?.pop();
+    if (kept === undefined) return Buffer.allocUnsafeSlow(SMALLEST_BUFFER * 2 ** order);
+    this.#bytes -= kept.length;
+    return kept;
+  }
+
+  /** Takes a buffer back. Nobody may use it any more. */
+  release(buffer: Buffer): void {
+    if (buffer.length < SMALLEST_BUFFER || this.#bytes + buffer.length > this.#maxBytes) return;
+    const order = orderOf(buffer.length);
+    while (this.#free.length <= order) this.#free.push([]);
+    (this.#free[order] as Buffer[]).push(buffer);
+    this.#bytes += buffer.length;
+  }
+}
+
+function orderOf(octets: number): number {
+  let order = 0;
+  for (let size = SMALLEST_BUFFER; size < octets; size *= 2) order++;
+  return order;
+}
+
+/** A message's content as its receiver hands it over. It is the receiver's: valid until the transaction is finished. */
+export interface ReceivedContent {
+  /** Holds the content at `[start, end)`. */
+  readonly buffer: Buffer;
+  readonly start: number;
+  readonly end: number;
+  /** Octets of content as received, line ends counted, doubled dots and what was prepended not (RFC 1870 §6.1). */
+  readonly size: number;
+  /** An octet above 127 is in it. */
+  readonly has8bit: boolean;
+  /** A line begins with a dot, so that sending it needs stuffing. */
+  readonly hasDotLines: boolean;
+  /** Bare CR or LF were made CRLF. */
+  readonly wasRepaired: boolean;
+  /** Octets of the longest line, without its line end. */
+  readonly longestLine: number;
+  /** Puts a header, ending in CRLF, in front. ASCII, or UTF-8 in a message that came with SMTPUTF8. */
+  prepend(header: string): void;
+  /** The bytes as they are now, without a copy. */
+  bytes(): Buffer;
+  /** Keeps the buffer from being used again: it now belongs to the caller for as long as it likes. */
+  detach(): void;
+}
+
+/** See {@link ReceivedContent} and the head of this file. */
+export class Content implements ReceivedContent {
+  buffer: Buffer = NOTHING;
+  start = HEAD_ROOM;
+  end = HEAD_ROOM;
+  size = 0;
+  has8bit = false;
+  hasDotLines = false;
+  wasRepaired = false;
+  longestLine = 0;
+  readonly #pool: ContentPool;
+
+  constructor(pool: ContentPool) {
+    this.#pool = pool;
+  }
+
+  /** Begins a message. `expectedOctets` is a guess that saves growing, 0 for none. */
+  begin(expectedOctets: number): void {
+    this.clear();
+    this.buffer = this.#pool.take(HEAD_ROOM + expectedOctets);
+  }
+
+  /** Appends `source[from, to)`. */
+  append(source: Buffer, from: number, to: number): void {
+    const length = to - from;
+    let at = this.end;
+    if (at + length > this.buffer.length) this.#grow(length);
+    this.end = at + length;
+    this.size += length;
+    if (length <= SHORT_RUN) {
+      const buffer = this.buffer;
+      while (from < to) buffer[at++] = source[from++] as number;
+    } else {
+      source.copy(this.buffer, at, from, to);
+    }
+  }
+
+  /** Appends one octet. */
+  appendByte(byte: number): void {
+    if (this.end === this.buffer.length) this.#grow(1);
+    this.buffer[this.end++] = byte;
+    this.size++;
+  }
+
+  prepend(header: string): void {
+    const octets = Buffer.byteLength(header);
+    if (octets > this.start) this.#makeHeadRoom(octets);
+    this.start -= octets;
+    this.buffer.write(header, this.start, octets === header.length ? "latin1" : "utf8");
+  }
+
+  bytes(): Buffer {
+    return this.buffer.subarray(this.start, this.end);
+  }
+
+  detach(): void {
+    this.buffer = NOTHING;
+    this.start = 0;
+    this.end = 0;
+  }
+
+  /** Gives the buffer back and forgets everything. */
+  clear(): void {
+    if (this.buffer !== NOTHING) this.#pool.release(this.buffer);
+    this.buffer = NOTHING;
+    this.start = HEAD_ROOM;
+    this.end = HEAD_ROOM;
+    this.size = 0;
+    this.has8bit = false;
+    this.hasDotLines = false;
+    this.wasRepaired = false;
+    this.longestLine = 0;
+  }
+
+  #grow(more: number): void {
+    const larger = this.#pool.take(Math.max(this.buffer.length * 2, this.end + more));
+    this.buffer.copy(larger, this.start, this.start, this.end);
+    this.#pool.release(this.buffer);
+    this.buffer = larger;
+  }
+
+  /** Only for headers beyond {@link HEAD_ROOM}, which ours never reach. */
+  #makeHeadRoom(octets: number): void {
+    const start = octets + HEAD_ROOM;
+    const larger = this.#pool.take(start + this.end - this.start);
+    this.buffer.copy(larger, start, this.start, this.end);
+    this.#pool.release(this.buffer);
+    this.buffer = larger;
+    this.end = start + this.end - this.start;
+    this.start = start;
+  }
+}

@@ -1,0 +1,417 @@
+import { assert } from "../base/assert.js";
+import { type Mailbox, NULL_SENDER } from "./address.js";
+import { CommandReader, endsGroup, Verb } from "./command.js";
+import { Content, type ContentPool } from "./content.js";
+import { ContentFault, DotDecoder } from "./dot-decoder.js";
+import { KeptInput } from "./kept-input.js";
+import { LineEvent, LineReader } from "./line-reader.js";
+import type { Reply } from "./reply.js";
+import { printable } from "./reply-reader.js";
+import { ServerOutput } from "./server-output.js";
+import * as say from "./server-replies.js";
+import { MAX_ERRORS_IN_ROW, type ServerSettings } from "./server-settings.js";
+import { type ServerHost, type ServerPhase, Transaction } from "./server-transaction.js";
+
+/**
+ * One SMTP session on the server's side: bytes in, actions on its host out.
+ *
+ *     greeting ─greet─▶ commands ◀─────────────────── finish ──┐
+ *                        │    ▲ │                              │
+ *        MAIL, RCPT, DATA▼    │ └─ DATA accepted ▶ content ─▶ storing          from any: ─▶ closed
+ *                       deciding ─ answer ─────────▲
+ *
+ * Runs on: a worker, one per connection in.
+ * Owns: the session's state, its transaction, its content buffer, and input that came while it waited.
+ * When full: input beyond the pause mark sets `paused`; beyond its ceiling the session ends with 421.
+ * On failure: whatever a peer sends is answered, never thrown. A call that the host must not make is a Panic.
+ *
+ * Replies of one call are joined and written once, at its end. A bare CR or LF, in commands or (unless repaired) in content,
+ * ends the session: where lines end differently for two readers, so do commands.
+ */
+export class ServerMachine {
+  /** Name that the client gave with EHLO or HELO, "" before. Printable ASCII without blanks, otherwise anything. */
+  helloName = "";
+  /** The client said EHLO, so it speaks ESMTP. */
+  extended = false;
+  /** Messages accepted on this connection. */
+  messages = 0;
+  readonly transaction = new Transaction();
+
+  readonly #settings: ServerSettings;
+  readonly #host: ServerHost;
+  readonly #output: ServerOutput;
+  readonly #lines = new LineReader();
+  readonly #content: Content;
+  readonly #decoder: DotDecoder;
+  readonly #kept = new KeptInput();
+  #phase: ServerPhase = "greeting";
+  /** The command that waits for a verdict, and its address. */
+  #asked: Verb = Verb.unknown;
+  #mailbox: Mailbox = NULL_SENDER;
+  /** MAIL was accepted. */
+  #open = false;
+  #errors = 0;
+  #running = false;
+  #stopping = false;
+  #peerEnded = false;
+  /** The host holds the content, also when the session is already closed. */
+  #lent = false;
+
+  constructor(settings: ServerSettings, host: ServerHost, pool: ContentPool) {
+    this.#settings = settings;
+    this.#host = host;
+    this.#output = new ServerOutput(host, this.transaction);
+    this.#content = new Content(pool);
+    this.#decoder = new DotDecoder(settings.decoder, this.#content);
+  }
+
+  /** Where the session stands. */
+  get phase(): ServerPhase {
+    return this.#phase;
+  }
+
+  /** Too much input waits: stop reading from the connection until this is false again (look after `answer` and `finish`). */
+  get paused(): boolean {
+    return this.#kept.isHigh;
+  }
+
+  /** Says 220. Until then, whoever speaks is sent away. */
+  greet(): void {
+    if (this.#phase === "closed") return;
+    assert(this.#phase === "greeting", "a session is greeted once");
+    this.#phase = "commands";
+    this.#output.say(this.#settings.greeting);
+    this.#output.flush();
+  }
+
+  /** Bytes arrived: `buffer[start, end)`, not used after this returns. */
+  feed(buffer: Buffer, start: number, end: number): void {
+    if (start >= end || this.#phase === "closed") return;
+    if (this.#phase === "greeting") {
+      this.#endWith(say.SPOKE_FIRST, null);
+      return;
+    }
+    this.#run(buffer, start, end);
+    this.#output.flush();
+  }
+
+  /** The verdict that the host owed. Ignored when the session has ended meanwhile. */
+  answer(verdict: Reply): void {
+    if (this.#phase === "closed") return;
+    assert(this.#phase === "deciding", "a verdict was asked for");
+    this.#decide(verdict);
+    this.#resume();
+  }
+
+  /** The final reply of the message that the host was given, after it was stored or refused. */
+  finish(reply: Reply): void {
+    assert(this.#lent, "a message was handed over");
+    this.#lent = false;
+    this.#content.clear();
+    if (this.#phase === "closed") {
+      this.transaction.clear();
+      return;
+    }
+    this.#endMessage(reply);
+    this.#resume();
+  }
+
+  /** Nothing came for too long: 421 and close. Not while a message is being stored: its answer is on the way. */
+  idleTimeout(): void {
+    if (this.#phase !== "storing") this.#endWith(say.IDLE, null);
+  }
+
+  /** Ends with 421 at the next safe point: at once, or after the message that is coming in has been answered. */
+  shutdown(): void {
+    this.#stopping = true;
+    if (this.#phase !== "content" && this.#phase !== "storing") this.#endWith(say.SHUTTING_DOWN, null);
+  }
+
+  /** Ends at once with this reply: a deadline of the host's, or a refusal in the greeting's place. */
+  abort(reply: Reply): void {
+    this.#endWith(reply, null);
+  }
+
+  /** The peer will send no more. What it has sent is still answered; a message without its end is not. */
+  peerEnded(): void {
+    this.#peerEnded = true;
+    if (this.#phase !== "deciding" && this.#phase !== "storing") this.#close();
+  }
+
+  /** The connection is gone: the host is not called again. */
+  peerLost(): void {
+    this.#output.drop();
+    this.#end();
+  }
+
+  /** The loop: reads until the input is used up, or the session waits (then the rest is kept) or ends. */
+  #run(buffer: Buffer, start: number, end: number): void {
+    this.#running = true;
+    let at = start;
+    while (at < end && this.#phase !== "closed") {
+      if (this.#phase === "commands") {
+        at = this.#readCommand(buffer, at, end);
+      } else if (this.#phase === "content") {
+        at = this.#readContent(buffer, at, end);
+      } else {
+        if (!this.#kept.add(buffer, at, end)) this.#endWith(say.INPUT_FLOOD, null);
+        break;
+      }
+    }
+    this.#running = false;
+  }
+
+  /** Goes on with what came while the session waited. */
+  #resume(): void {
+    // Called from inside a callback: the loop that called back goes on by itself.
+    if (this.#running) return;
+    const kept = this.#kept;
+    if (this.#isReading() && kept.octets > 0) {
+      const { buffer, start, end } = kept;
+      kept.lend();
+      this.#run(buffer, start, end);
+      kept.takeBack();
+    }
+    if (this.#peerEnded && this.#isReading()) this.#close();
+    else this.#output.flush();
+  }
+
+  #isReading(): boolean {
+    return this.#phase === "commands" || this.#phase === "content";
+  }
+
+  #readCommand(buffer: Buffer, at: number, end: number): number {
+    const lines = this.#lines;
+    if (buffer[at] === TLS_HANDSHAKE && !lines.inLine) {
+      this.#endWith(say.NOT_SMTP, null);
+      return end;
+    }
+    switch (lines.next(buffer, at, end)) {
+      case LineEvent.line:
+        this.#runLine(lines.at < end);
+        break;
+      case LineEvent.tooLong:
+        this.#error(say.LINE_TOO_LONG, null);
+        break;
+      case LineEvent.bare:
+        this.#endWith(say.BARE_LINE_END, null);
+        break;
+      case LineEvent.flood:
+        this.#endWith(say.LINE_FLOOD, null);
+        break;
+      default:
+    }
+    return lines.at;
+  }
+
+  /** One command line, which the line reader holds. `more` tells that further input is here already. */
+  #runLine(more: boolean): void {
+    const refusal = commands.read(this.#lines);
+    const verb = commands.verb;
+    if (more && endsGroup(verb) && this.#settings.enforceGroups) {
+      this.#endWith(say.OUT_OF_STEP, this.#lineForLog());
+      return;
+    }
+    const error = refusal ?? this.#runCommand(verb);
+    if (error === null) this.#errors = 0;
+    else if (verb === Verb.foreign) this.#endWith(error, this.#lineForLog());
+    else this.#error(error, this.#lineForLog());
+  }
+
+  #lineForLog(): string {
+    const { buffer, start, end } = this.#lines;
+    return printable(buffer, start, Math.min(end, start + MAX_LOGGED_OCTETS));
+  }
+
+  /** Runs a well-formed command; returns a refusal by the protocol, or null when it was answered or is being decided. */
+  #runCommand(verb: Verb): Reply | null {
+    switch (verb) {
+      case Verb.mail:
+        return this.#mail();
+      case Verb.rcpt:
+        return this.#rcpt();
+      case Verb.data:
+        return this.#data();
+      case Verb.ehlo:
+      case Verb.helo:
+        this.#clearTransaction();
+        this.helloName = commands.name;
+        this.extended = verb === Verb.ehlo;
+        this.#output.say(this.extended ? this.#settings.ehlo : this.#settings.helo);
+        return null;
+      case Verb.rset:
+        this.#clearTransaction();
+        this.#output.say(say.RSET_OK.wire);
+        return null;
+      case Verb.quit:
+        this.#output.say(say.GOODBYE.wire);
+        this.#close();
+        return null;
+      default:
+        this.#output.say((verb === Verb.noop ? say.NOOP_OK : verb === Verb.vrfy ? say.VRFY_MAYBE : say.HELP_TEXT).wire);
+        return null;
+    }
+  }
+
+  #mail(): Reply | null {
+    if (this.helloName === "") return say.HELLO_FIRST;
+    if (this.#open) return say.MAIL_TWICE;
+    const { maxOctets, maxMessages } = this.#settings;
+    if (maxOctets > 0 && commands.declaredSize > maxOctets) return say.TOO_BIG;
+    const sender = commands.mailbox;
+    this.transaction.begin(sender, commands);
+    this.#ask(Verb.mail, sender);
+    const isFull = this.messages >= maxMessages;
+    const verdict = isFull ? say.TOO_MANY_MESSAGES : this.#host.onMail(sender, this.transaction);
+    if (verdict !== null) this.#decide(verdict);
+    return null;
+  }
+
+  #rcpt(): Reply | null {
+    if (this.helloName === "") return say.HELLO_FIRST;
+    if (!this.#open) return say.MAIL_FIRST;
+    const recipient = commands.mailbox;
+    if (recipient.utf8 && !this.transaction.smtpUtf8) return say.NEEDS_SMTPUTF8;
+    this.#ask(Verb.rcpt, recipient);
+    const isFull = this.transaction.recipients.length >= this.#settings.maxRecipients;
+    const verdict = isFull ? say.TOO_MANY_RECIPIENTS : this.#host.onRcpt(recipient, this.transaction);
+    if (verdict !== null) this.#decide(verdict);
+    return null;
+  }
+
+  #data(): Reply | null {
+    if (this.helloName === "") return say.HELLO_FIRST;
+    if (!this.#open) return say.MAIL_FIRST;
+    if (this.transaction.recipients.length === 0) return say.RCPT_FIRST;
+    this.#ask(Verb.data, NULL_SENDER);
+    const verdict = this.#host.onData(this.transaction);
+    if (verdict !== null) this.#decide(verdict);
+    return null;
+  }
+
+  #ask(verb: Verb, mailbox: Mailbox): void {
+    this.#phase = "deciding";
+    this.#asked = verb;
+    this.#mailbox = mailbox;
+  }
+
+  /** Carries out the verdict on the command that was asked about. */
+  #decide(verdict: Reply): void {
+    const accepted = verdict.code < 400;
+    this.#phase = "commands";
+    if (this.#asked === Verb.rcpt) {
+      if (accepted) {
+        this.transaction.recipients.push(this.#mailbox);
+        this.#output.say((verdict === say.ACCEPT ? say.RCPT_OK : verdict).wire);
+      } else {
+        this.#reject(verdict, `RCPT TO:<${this.#mailbox.text}>`, this.#mailbox);
+      }
+    } else if (this.#asked === Verb.mail) {
+      this.#open = accepted;
+      if (accepted) {
+        this.#output.say((verdict === say.ACCEPT ? say.MAIL_OK : verdict).wire);
+      } else {
+        this.#reject(verdict, `MAIL FROM:<${this.#mailbox.text}>`, null);
+        this.#clearTransaction();
+      }
+    } else if (!accepted) {
+      this.#reject(verdict, "DATA", null);
+      this.#clearTransaction();
+    } else if (this.#kept.octets > 0 && this.#settings.enforceGroups) {
+      this.#endWith(say.OUT_OF_STEP, "DATA");
+    } else {
+      this.#phase = "content";
+      this.#content.begin(Math.min(MAX_EXPECTED_OCTETS, Math.max(0, this.transaction.declaredSize)));
+      this.#decoder.begin();
+      this.#output.say(say.START_INPUT.wire);
+    }
+  }
+
+  #readContent(buffer: Buffer, start: number, end: number): number {
+    const decoder = this.#decoder;
+    const at = decoder.decode(buffer, start, end);
+    if (decoder.done) {
+      const refusal = say.contentRefusal(decoder.faults) ?? this.#hopRefusal();
+      if (refusal === null) {
+        this.#phase = "storing";
+        this.#lent = true;
+        this.#host.onMessage(this.#content, this.transaction);
+      } else {
+        this.#content.clear();
+        this.#endMessage(refusal);
+      }
+    } else if (decoder.faults !== ContentFault.none && decoder.octets > this.#settings.maxDrainOctets) {
+      this.#endWith(say.DRAIN_FLOOD, ".");
+    }
+    return at;
+  }
+
+  #hopRefusal(): Reply | null {
+    const { buffer, start, end } = this.#content;
+    return this.#settings.countHops(buffer, start, end) > this.#settings.maxHops ? say.TOO_MANY_HOPS : null;
+  }
+
+  /** Answers the end of data. The transaction is empty afterwards, good or bad (RFC 5321 §4.1.1.4). */
+  #endMessage(reply: Reply): void {
+    this.#phase = "commands";
+    if (reply.code < 400) {
+      this.messages++;
+      this.#output.say(reply.wire);
+    } else {
+      this.#reject(reply, ".", null);
+    }
+    this.#clearTransaction();
+    // Whose line ends are in doubt, or bytes are not text: so is where the next command begins.
+    if (reply === say.BARE_IN_CONTENT || reply === say.NUL_IN_CONTENT) this.#close();
+    else if (this.#stopping) this.#endWith(say.SHUTTING_DOWN, null);
+  }
+
+  #clearTransaction(): void {
+    this.#open = false;
+    this.transaction.clear();
+  }
+
+  /** A refusal by policy or of a message: it says nothing about the client's manners. 421 ends the session. */
+  #reject(reply: Reply, command: string, recipient: Mailbox | null): void {
+    this.#output.refuse(reply, command, recipient);
+    if (reply.code === 421) this.#close();
+  }
+
+  /** A refusal of a command that the protocol does not know or allow here; too many in a row end the session. */
+  #error(reply: Reply, command: string | null): void {
+    this.#output.refuse(reply, command, null);
+    if (++this.#errors >= MAX_ERRORS_IN_ROW) this.#endWith(say.TOO_MANY_ERRORS, null);
+  }
+
+  /** Ends the session with a last reply. */
+  #endWith(reply: Reply, command: string | null): void {
+    if (this.#phase === "closed") return;
+    this.#output.refuse(reply, command, null);
+    this.#close();
+  }
+
+  #close(): void {
+    if (this.#phase === "closed") return;
+    this.#output.flush();
+    this.#end();
+    this.#host.close();
+  }
+
+  #end(): void {
+    this.#phase = "closed";
+    this.#kept.clear();
+    if (this.#lent) return;
+    this.#content.clear();
+    this.#clearTransaction();
+  }
+}
+
+/** Octets of a refused command that are kept for the log. */
+const MAX_LOGGED_OCTETS = 512;
+/** Largest buffer taken on the word of SIZE alone. */
+const MAX_EXPECTED_OCTETS = 256 * 1024;
+/** First octet of a TLS record: somebody who expects TLS from the start. */
+const TLS_HANDSHAKE = 0x16;
+
+/** One reader for all sessions of the thread: what it read is taken over before anybody else can use it. */
+const commands = new CommandReader();
