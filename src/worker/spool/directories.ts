@@ -1,0 +1,136 @@
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
+import type { ShardIndex } from "../../base/brands.js";
+import { errnoOf, Fault, messageOf } from "../../base/fault.js";
+import { MAX_SHARDS } from "../../protocol/message-id.js";
+
+/** Written into a shard's directory once its database exists; from then on an absent or empty database is damage. */
+const MARK = "format";
+const MARK_TEXT = "hikyaku shard 1\n";
+
+/** The name of a shard's directory: `shard-000`. */
+export function shardName(shard: ShardIndex): string {
+  return `shard-${String(shard).padStart(3, "0")}`;
+}
+
+/** The directory of a shard below the spool's path. */
+export function shardDirectory(spoolPath: string, shard: ShardIndex): string {
+  return join(spoolPath, shardName(shard));
+}
+
+/** The directory that damaged entries are moved to. */
+export function quarantineDirectory(spoolPath: string): string {
+  return join(spoolPath, "quarantine");
+}
+
+/**
+ * The shards that exist below a spool's path, in order; none when the path does not exist yet.
+ * @throws {Fault} `spool.unwritable` when the directory cannot be read.
+ */
+export function discoverShards(spoolPath: string): ShardIndex[] {
+  if (!existsSync(spoolPath)) return [];
+  const found: ShardIndex[] = [];
+  try {
+    for (const name of readdirSync(spoolPath)) {
+      const digits = /^shard-([0-9]{3,5})$/.exec(name)?.[1];
+      if (digits === undefined) continue;
+      const shard = Number.parseInt(digits, 10) as ShardIndex;
+      if (shard < MAX_SHARDS && shardName(shard) === name) found.push(shard);
+    }
+  } catch (error) {
+    throw unwritable(spoolPath, error);
+  }
+  return found.sort((a, b) => a - b);
+}
+
+/**
+ * Deals out the shards: worker *k* of `workers` (at least 1) owns shard *k*, which it makes when it does not exist, and
+ * every further existing shard whose number leaves the remainder *k*. Its own comes first: new mail goes there.
+ */
+export function assignShards(existing: readonly ShardIndex[], workers: number): ShardIndex[][] {
+  const owned: ShardIndex[][] = [];
+  for (let worker = 0; worker < workers; worker++) owned.push([worker as ShardIndex]);
+  for (const shard of existing) if (shard >= workers) owned[shard % workers]!.push(shard);
+  return owned;
+}
+
+/** What a shard's directory held before it was opened. */
+export type ShardState = "new" | "existing";
+
+/**
+ * Makes a shard's directory ready to be opened, and refuses what must never be opened as if it were empty: a directory
+ * that once held a database and now holds none, or one of no bytes.
+ * @throws {Fault} `spool.unwritable`, `spool.damaged`.
+ */
+export function prepareShard(directory: string): ShardState {
+  try {
+    mkdirSync(directory, { recursive: true });
+    const probe = openSync(join(directory, ".probe"), "w");
+    closeSync(probe);
+  } catch (error) {
+    throw unwritable(directory, error);
+  }
+  const database = join(directory, "data.mdb");
+  const marked = existsSync(join(directory, MARK));
+  if (marked) {
+    const text = readFileSync(join(directory, MARK), "latin1");
+    if (text !== MARK_TEXT) {
+      throw new Fault("spool.damaged", `${join(directory, MARK)} names an unknown format: ${JSON.stringify(text)}`);
+    }
+  }
+  const bytes = existsSync(database) ? statSync(database).size : -1;
+  if (marked && bytes <= 0) {
+    const what = bytes < 0 ? "is missing" : "is empty";
+    throw new Fault("spool.damaged", `${database} ${what}, but the shard has been in use; restore it from a backup`);
+  }
+  return bytes > 0 ? "existing" : "new";
+}
+
+/**
+ * Notes durably that the shard's database exists. Call it after the first successful open.
+ * @throws {Fault} `spool.unwritable`.
+ */
+export function markShard(directory: string): void {
+  const path = join(directory, MARK);
+  if (existsSync(path)) return;
+  try {
+    const file = openSync(path, "w");
+    try {
+      writeSync(file, MARK_TEXT);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    syncDirectory(directory);
+    syncDirectory(dirname(directory));
+  } catch (error) {
+    throw unwritable(path, error);
+  }
+}
+
+/** Makes the entries of a directory durable. Throws the file system's error. */
+export function syncDirectory(directory: string): void {
+  const handle = openSync(directory, "r");
+  try {
+    fsyncSync(handle);
+  } finally {
+    closeSync(handle);
+  }
+}
+
+function unwritable(path: string, error: unknown): Fault {
+  return new Fault("spool.unwritable", `cannot use ${path}: ${messageOf(error)}`, {
+    errno: errnoOf(error),
+    cause: error,
+  });
+}

@@ -1,0 +1,79 @@
+import type { SpoolKey } from "../../base/brands.js";
+import type { Durability } from "../../config/compiled.js";
+
+/** A value of a message's metadata: what JSON can say. */
+export type MetaValue =
+  | string
+  | number
+  | boolean
+  | null
+  | readonly MetaValue[]
+  | { readonly [name: string]: MetaValue };
+
+/** How a message came in: the same for all recipients of a transaction, and kept for the log records of its whole life. */
+export interface Reception {
+  /** `ESMTP`, `ESMTPS`, `HTTP` and so on: the `reception_protocol` of log records. */
+  readonly protocol: string;
+  /** The client's name as it gave it in EHLO; null when there was none. */
+  readonly ehlo: string | null;
+  /** The client's numeric address and port, `192.0.2.7:4711`; null when there was none. */
+  readonly receivedFrom: string | null;
+  /** The listener's address and port; null when there was none. */
+  readonly receivedVia: string | null;
+  /** The receiving session's id, null when there was none. */
+  readonly sessionId: string | null;
+  /** What was promised with the 250. */
+  readonly durability: Durability;
+}
+
+/** All that is known of one recipient of a message. */
+export interface Envelope {
+  /** Reverse path, "" for the null one (RFC 5321 §4.5.5). */
+  readonly sender: string;
+  readonly recipient: string;
+  /** Name of the scheduled queue. */
+  readonly queue: string;
+  readonly reception: Reception;
+  /** Metadata that policy attached; null when there is none. */
+  readonly meta: { readonly [name: string]: MetaValue } | null;
+}
+
+/** Facts about a message that are kept as bits: of its content as it was received, and of how it is stored. */
+export enum MessageFlag {
+  /** The content has bytes above 127 (RFC 6152). */
+  has8bit = 1,
+  /** At least one line of the content begins with a dot and needs stuffing (RFC 5321 §4.5.2). */
+  hasDotLines = 2,
+  /** An address or a header needs SMTPUTF8 (RFC 6531). */
+  needsUtf8 = 4,
+  /** The client declared BODY=8BITMIME (RFC 6152). */
+  declared8bit = 8,
+  /** Several rows share the body; set by the shard, never by its callers. */
+  sharedBody = 0x100,
+}
+
+/** A message as it is read for delivery. */
+export interface SpooledMessage {
+  readonly kind: "message";
+  readonly key: SpoolKey;
+  readonly envelope: Envelope;
+  /** The bytes to send, undotted, as stored. Not to be changed: it may be shared. */
+  readonly content: Buffer;
+  /** Key of the body's entry: the message's own, or that of the first recipient of its transaction. */
+  readonly bodyKey: number;
+  /** Bits of {@link MessageFlag}. */
+  readonly flags: number;
+  /** Attempts made before, as last stored. */
+  readonly attempts: number;
+  /** Steady wall clock, ms; 0 for at once. */
+  readonly dueMs: number;
+}
+
+/** Why there is nothing to deliver. */
+export type Unreadable =
+  /** The shard has no such row: it was removed. */
+  | { readonly kind: "missing" }
+  /** The row or its body is there and cannot be trusted. `reason` is one line for the log. */
+  | { readonly kind: "damaged"; readonly reason: string }
+  /** The storage could not be read now (closed for re-opening, an I/O error); nothing is known of the message itself. */
+  | { readonly kind: "failed"; readonly reason: string };

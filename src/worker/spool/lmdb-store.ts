@@ -1,0 +1,226 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { type Database, open, type RootDatabase } from "lmdb";
+import { assert } from "../../base/assert.js";
+import { errnoOf, Fault, messageOf } from "../../base/fault.js";
+import { markShard, prepareShard } from "./directories.js";
+import { checkPages, type PageReport } from "./page-check.js";
+import type { Entry, ShardStore } from "./shard-store.js";
+import type { WriteBatch } from "./write-batch.js";
+
+/**
+ * A shard's LMDB environment: the only file that knows lmdb-js.
+ *
+ * Runs on: the owning worker (and, through `openForReading`, any other worker).
+ * Owns: one environment with the databases `meta` and `body`, keyed by spool keys as lmdb's own numbers, which order as
+ *   the numbers do.
+ * When full: the map grows by itself; a full disk fails the commit.
+ * On failure: the whole transaction is absent (`overlappingSync` off, promises.md §2), `commit` says so; after one such
+ *   failure the environment must be closed and opened again before it is written to: LMDB may refuse further
+ *   transactions in a way that lmdb-js never reports.
+ */
+
+/** Address space for the map, not memory: it grows by itself beyond, but moving a map under readers is best avoided. */
+const MAP_BYTES = 16 * 1024 ** 3;
+/** Reader slots: one per thread and read transaction; far above any number of workers (a full table is an error). */
+const MAX_READERS = 1024;
+
+type Numbered = Database<Buffer, number>;
+
+/** What lmdb-js has and its declarations leave out. */
+interface Undeclared {
+  put(key: number, value: Buffer, options: { readonly append: true }): Promise<boolean>;
+  sync(done: (error?: unknown) => void): void;
+}
+
+const APPEND = { append: true } as const;
+
+export class LmdbStore implements ShardStore {
+  readonly #root: RootDatabase<Buffer, number>;
+  readonly #meta: Numbered;
+  readonly #body: Numbered;
+  readonly #bodyAppend: Undeclared;
+  readonly #metaAppend: Undeclared;
+  /** Greatest keys written: greater ones are appended, which fills pages to the brim. */
+  #lastRow: number;
+  #lastBody: number;
+  #closed = false;
+
+  private constructor(root: RootDatabase<Buffer, number>, meta: Numbered, body: Numbered) {
+    this.#root = root;
+    this.#meta = meta;
+    this.#body = body;
+    this.#bodyAppend = body as unknown as Undeclared;
+    this.#metaAppend = meta as unknown as Undeclared;
+    this.#lastRow = greatestKey(meta);
+    this.#lastBody = greatestKey(body);
+  }
+
+  /**
+   * Opens the environment in `directory`, making it when it is new. `sync` false gives the `committed` mode: a commit
+   * is in the page cache only. `check` walks the pages first (leave it out only when this process had it open before).
+   * @throws {Fault} `spool.unwritable`, `spool.damaged`.
+   */
+  static open(directory: string, sync: boolean, check: boolean): { store: LmdbStore; report: PageReport } {
+    const state = prepareShard(directory);
+    let report: PageReport = { pages: 0, entries: 0, mended: 0 };
+    if (state === "existing" && check) report = checkPages(join(directory, "data.mdb"));
+    const store = LmdbStore.#open(directory, sync);
+    markShard(directory);
+    return { store, report };
+  }
+
+  /**
+   * A handle for reading what another thread of this process owns. It is opened like the owner's, not read-only: the
+   * threads of a process share one environment, and a read-only one would be forced on an owner that comes after.
+   * @throws {Fault} `spool.unwritable` when there is no database.
+   */
+  static openForReading(directory: string): LmdbStore {
+    const path = join(directory, "data.mdb");
+    if (!existsSync(path)) throw new Fault("spool.unwritable", `${path} does not exist`, { errno: "ENOENT" });
+    return LmdbStore.#open(directory, true);
+  }
+
+  static #open(directory: string, sync: boolean): LmdbStore {
+    try {
+      const root = open<Buffer, number>({
+        path: directory,
+        encoding: "binary",
+        overlappingSync: false,
+        noSync: !sync,
+        // Shards gather batches themselves, one in flight at a time.
+        eventTurnBatching: false,
+        maxDbs: 4,
+        maxReaders: MAX_READERS,
+        mapSize: MAP_BYTES,
+      });
+      const meta = root.openDB<Buffer, number>({ name: "meta", encoding: "binary" });
+      const body = root.openDB<Buffer, number>({ name: "body", encoding: "binary" });
+      return new LmdbStore(root, meta, body);
+    } catch (error) {
+      const text = messageOf(error);
+      const damaged = /MDB_(INVALID|CORRUPTED|VERSION_MISMATCH|PANIC|PAGE_NOTFOUND)/.test(text);
+      throw new Fault(damaged ? "spool.damaged" : "spool.unwritable", `cannot open ${directory}: ${text}`, {
+        errno: errnoOf(error),
+        cause: error,
+      });
+    }
+  }
+
+  commit(batch: WriteBatch, done: (error: unknown) => void): void {
+    let last: Promise<boolean> | null = null;
+    let whole: Promise<boolean>;
+    try {
+      whole = this.#root.batch(() => {
+        last = this.#write(batch);
+      });
+    } catch (error) {
+      done(error);
+      return;
+    }
+    const failed = (error: unknown): void => reportCommitError(error, done);
+    if (last === null) {
+      whole.then(() => done(null), failed);
+    } else {
+      // Promises settle in the order of the writes: the last append is settled when all are.
+      whole.then(ignore, ignore);
+      (last as Promise<boolean>).then((stored) => {
+        checkAppended(stored);
+        done(null);
+      }, failed);
+    }
+  }
+
+  /** Hands the batch's writes to lmdb-js; returns the promise of the last append, null when there was none. */
+  #write(batch: WriteBatch): Promise<boolean> | null {
+    let last: Promise<boolean> | null = null;
+    for (let i = 0; i < batch.patchedKeys.length; i++) this.#meta.put(batch.patchedKeys[i]!, batch.patchedRows[i]!);
+    for (let i = 0; i < batch.removedRows.length; i++) this.#meta.remove(batch.removedRows[i]!);
+    for (let i = 0; i < batch.removedBodies.length; i++) this.#body.remove(batch.removedBodies[i]!);
+    for (let i = 0; i < batch.bodyKeys.length; i++) {
+      const key = batch.bodyKeys[i]!;
+      if (key > this.#lastBody) {
+        this.#lastBody = key;
+        if (last !== null) last.then(checkAppended, ignore);
+        last = this.#bodyAppend.put(key, batch.bodies[i]!, APPEND);
+      } else this.#body.put(key, batch.bodies[i]!);
+    }
+    for (let i = 0; i < batch.rowKeys.length; i++) {
+      const key = batch.rowKeys[i]!;
+      if (key > this.#lastRow) {
+        this.#lastRow = key;
+        if (last !== null) last.then(checkAppended, ignore);
+        last = this.#metaAppend.put(key, batch.rows[i]!, APPEND);
+      } else this.#meta.put(key, batch.rows[i]!);
+    }
+    return last;
+  }
+
+  sync(done: (error: unknown) => void): void {
+    try {
+      (this.#root as unknown as Undeclared).sync((error) => done(error ?? null));
+    } catch (error) {
+      done(error);
+    }
+  }
+
+  row(key: number): Buffer | undefined {
+    return this.#meta.getBinary(key);
+  }
+
+  body(key: number): Buffer | undefined {
+    return this.#body.getBinary(key);
+  }
+
+  rows(after: number, last: number, limit: number): Entry[] {
+    const range = { start: after, exclusiveStart: true, end: last, inclusiveEnd: true, limit };
+    return Array.from(this.#meta.getRange(range));
+  }
+
+  bodyKeys(after: number, last: number): number[] {
+    return Array.from(this.#body.getKeys({ start: after, exclusiveStart: true, end: last, inclusiveEnd: true }));
+  }
+
+  lastKey(): number {
+    return Math.max(greatestKey(this.#meta), greatestKey(this.#body));
+  }
+
+  count(): number {
+    return this.#meta.getKeysCount();
+  }
+
+  refresh(): void {
+    this.#meta.resetReadTxn();
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#root.close();
+  }
+}
+
+function greatestKey(database: Numbered): number {
+  for (const key of database.getKeys({ reverse: true, limit: 1 })) return key;
+  return 0;
+}
+
+function ignore(): void {}
+
+/** An append is refused only when a greater key exists, which this file's own count excludes. */
+function checkAppended(stored: boolean): void {
+  assert(stored, "spool: an append found a greater key");
+}
+
+/**
+ * lmdb-js rejects a write at once with "Commit failed" and tells the cause by a second promise, which nobody else
+ * listens to: unheard, it would end the process.
+ */
+function reportCommitError(error: unknown, done: (error: unknown) => void): void {
+  if (error instanceof Error && "commitError" in error && error.commitError instanceof Promise) {
+    error.commitError.then(
+      () => done(error),
+      (cause: unknown) => done(cause),
+    );
+  } else done(error);
+}

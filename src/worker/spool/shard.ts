@@ -1,0 +1,475 @@
+import { assert } from "../../base/assert.js";
+import type { ShardIndex, SpoolKey } from "../../base/brands.js";
+import type { Clock } from "../../base/clock.js";
+import { errnoOf, Fault, messageOf } from "../../base/fault.js";
+import type { Durability } from "../../config/compiled.js";
+import { SpoolKeys } from "../../protocol/message-id.js";
+import { BodyRefs } from "./body-refs.js";
+import { shardDirectory } from "./directories.js";
+import { type Envelope, MessageFlag, type Reception, type SpooledMessage, type Unreadable } from "./envelope.js";
+import { LmdbStore } from "./lmdb-store.js";
+import { writeQuarantine } from "./quarantine.js";
+import { tryReadMessage } from "./read-message.js";
+import { RecentMessages } from "./recent.js";
+import { Replay, type ReplaySink, type ReplayTarget } from "./replay.js";
+import { bodyChecksum, encodeRow, packCommon, patchRow, RowHeader, readHeader } from "./row-codec.js";
+import type { ShardStore } from "./shard-store.js";
+import { type StoreWaiter, WriteBatch } from "./write-batch.js";
+
+/** One recipient of a transaction that is to be stored. */
+export interface NewRecipient {
+  readonly recipient: string;
+  /** Name of its scheduled queue. */
+  readonly queue: string;
+}
+
+/** A transaction to store: one body, one row per recipient. */
+export interface NewTransaction {
+  /** From `newKeys(recipients.length)`: recipient *i* has the key `firstKey + i`. */
+  readonly firstKey: SpoolKey;
+  /** The bytes to send later, trace header included. Must not change before the waiter is called. */
+  readonly content: Buffer;
+  readonly sender: string;
+  /** At least one. */
+  readonly recipients: readonly NewRecipient[];
+  readonly reception: Reception;
+  readonly meta: Envelope["meta"];
+  /** Bits of {@link MessageFlag} that describe the content. */
+  readonly flags: number;
+  /** Steady wall clock, ms; 0 for at once. */
+  readonly dueMs: number;
+  /** This message wants to be on disk although the server's durability asks for less. */
+  readonly forceFlush: boolean;
+}
+
+/** What a shard tells its worker. Called from the end of a batch or from inside `read`, `reschedule` and `replay`. */
+export interface ShardEvents {
+  /** These removals are done; the tokens are those given to `remove`. The array is only valid during the call. */
+  onRemoved(shard: ShardIndex, tokens: readonly number[]): void;
+  /** A batch is over and everyone concerned was told: the moment to send replies and ring doorbells. */
+  onBatch(shard: ShardIndex): void;
+  /** An entry was damaged; it was moved to quarantine and its removal is under way. */
+  onQuarantined(shard: ShardIndex, key: SpoolKey, reason: string): void;
+  /** A commit or sync failed (the shard takes no mail until `reopen`), or something could not be quarantined. */
+  onFault(shard: ShardIndex, fault: Fault): void;
+}
+
+export interface ShardOptions {
+  /** The spool's path; the shard is a directory below it. */
+  readonly spoolPath: string;
+  readonly shard: ShardIndex;
+  readonly durability: Durability;
+  readonly clock: Clock;
+  readonly events: ShardEvents;
+  /** Bytes of recently stored messages to keep in memory, 0 for none. */
+  readonly recentBytes: number;
+  /** Not `flushed`: how long after a commit a background sync follows, ms. */
+  readonly syncIntervalMs: number;
+  /** Walk the database's pages before opening it. Leave it out only where this process had the shard open before. */
+  readonly check: boolean;
+  /** For tests: what to use instead of LMDB. */
+  readonly openStore?: () => ShardStore;
+}
+
+/** Counters since the shard was opened. */
+export interface ShardStats {
+  commits: number;
+  stored: number;
+  removed: number;
+  quarantined: number;
+  orphans: number;
+  failedCommits: number;
+}
+
+/**
+ * One spool shard, seen by its owner. All that is stored, rescheduled and removed while a commit is under way goes into
+ * the next one: one LMDB transaction, one sync, one walk over those who wait (bench/micro/commit.ts).
+ *
+ *     store ─┐                 ┌─ waiters: onStored
+ *     remove ├─▶ filling ──▶ committing ─┼─ events: onRemoved
+ *     resch. ┘   (batch)      (batch)    └─ events: onBatch
+ *
+ * Durability. `flushed`: told when a sync that began after the data was written has succeeded. `committed`: told when the
+ * data is in the page cache; a sync follows within `syncIntervalMs`. What a crash of the machine then loses is the mail of
+ * that interval, and, where the file system writes out of order, possibly more: LMDB's own pages may be torn, and a shard
+ * whose pages do not hold together is refused at the next start. `deferred` is treated as `committed` for now.
+ *
+ * Runs on: the worker that owns the shard. Owns: the LMDB environment for writing, counts of shared bodies, recent mail.
+ * When full: callers are bounded by their sessions; a full disk fails the commit.
+ * On failure: nothing of the batch's new mail is kept and its waiters get a fault `spool.commit-failed`; removals and
+ *   reschedules are kept for later; the shard refuses new mail until `reopen` has succeeded.
+ */
+export class Shard implements ReplayTarget {
+  readonly index: ShardIndex;
+  readonly #options: ShardOptions;
+  readonly #events: ShardEvents;
+  readonly #flushes: boolean;
+  readonly #keys: SpoolKeys;
+  readonly #recent: RecentMessages;
+  readonly #header = new RowHeader();
+  readonly refs = new BodyRefs();
+  readonly stats: ShardStats = { commits: 0, stored: 0, removed: 0, quarantined: 0, orphans: 0, failedCommits: 0 };
+  #store: ShardStore;
+  #filling = new WriteBatch();
+  #committing = new WriteBatch();
+  #busy = false;
+  #scheduled = false;
+  #closed = false;
+  #fault: Fault | null = null;
+  /** False until a replay has counted the rows of shared bodies. */
+  #counted: boolean;
+  /** Removals of rows with shared bodies that came before the counts were complete: row key, body key, token. */
+  #held: { key: SpoolKey; bodyKey: number; token: number }[] = [];
+  #unsynced = false;
+  #syncTimer: NodeJS.Timeout | null = null;
+  #whenIdle: (() => void)[] = [];
+  #pendingSyncs = 0;
+
+  private constructor(options: ShardOptions, store: ShardStore) {
+    this.#options = options;
+    this.#events = options.events;
+    this.index = options.shard;
+    this.#flushes = options.durability === "flushed";
+    this.#recent = new RecentMessages(options.recentBytes);
+    this.#store = store;
+    const last = store.lastKey();
+    this.#keys = new SpoolKeys(last);
+    this.#counted = last === 0;
+  }
+
+  /**
+   * Opens the shard, making it when it does not exist.
+   * @throws {Fault} `spool.unwritable` when the directory cannot be used, `spool.damaged` when what is there cannot be
+   *   trusted; it is never replaced by an empty one.
+   */
+  static open(options: ShardOptions): Shard {
+    return new Shard(options, openStore(options, options.check));
+  }
+
+  get store(): ShardStore {
+    return this.#store;
+  }
+
+  /** Why the shard takes no mail, null when it does. */
+  get fault(): Fault | null {
+    return this.#fault;
+  }
+
+  /** Messages in the shard, as committed. */
+  count(): number {
+    return this.#store.count();
+  }
+
+  /** Keys for the recipients of one transaction: `count` consecutive ones; the first is returned. */
+  newKeys(count: number): SpoolKey {
+    const nowMs = this.#options.clock.steadyMs();
+    const first = this.#keys.next(nowMs);
+    for (let i = 1; i < count; i++) this.#keys.next(nowMs);
+    return first;
+  }
+
+  /**
+   * Stores a transaction. Returns null when it was taken: then the waiter is called once, later. Returns the shard's
+   * fault when it takes no mail: then the waiter is not called.
+   */
+  storeTransaction(transaction: NewTransaction, waiter: StoreWaiter): Fault | null {
+    if (this.#fault !== null) return this.#fault;
+    assert(!this.#closed && transaction.recipients.length > 0, "a transaction is stored in an open shard");
+    const { firstKey, content, recipients, sender, reception, meta, dueMs } = transaction;
+    const batch = this.#filling;
+    const count = recipients.length;
+    const flags = (transaction.flags & ~MessageFlag.sharedBody) | (count > 1 ? MessageFlag.sharedBody : 0);
+    const common = packCommon(sender, reception, meta);
+    const crc = bodyChecksum(content);
+    for (let i = 0; i < count; i++) {
+      const { recipient, queue } = recipients[i]!;
+      const key = (firstKey + i) as SpoolKey;
+      batch.rows.push(encodeRow(queue, recipient, common, flags, firstKey, content.length, crc, 0, dueMs));
+      batch.rowKeys.push(key);
+      if (this.#recent.enabled) {
+        const envelope: Envelope = { sender, recipient, queue, reception, meta };
+        batch.recent.push({ kind: "message", key, envelope, content, bodyKey: firstKey, flags, attempts: 0, dueMs });
+      }
+    }
+    batch.bodyKeys.push(firstKey);
+    batch.bodies.push(content);
+    if (count > 1) {
+      batch.sharedBodies.push(firstKey);
+      batch.sharedCounts.push(count);
+    }
+    batch.waiters.push(waiter);
+    if (transaction.forceFlush) batch.forceFlush = true;
+    this.#schedule();
+    return null;
+  }
+
+  /**
+   * Reads a message for delivery. A damaged one is moved to quarantine on the spot (`onQuarantined`) and `damaged` is
+   * returned; `failed` leaves it where it is.
+   */
+  read(key: SpoolKey): SpooledMessage | Unreadable {
+    const recent = this.#recent.get(key);
+    if (recent !== undefined) return recent;
+    const found = tryReadMessage(this.#store, key);
+    if (found.kind === "damaged") this.quarantine(key, found.reason);
+    return found;
+  }
+
+  /** Stores other attempts and another due time (steady wall clock, ms) of a waiting message. Tried until it succeeds. */
+  reschedule(key: SpoolKey, attempts: number, dueMs: number): void {
+    this.#recent.delete(key);
+    const row = this.#tryRow(key);
+    if (row === null) return;
+    const wrong = readHeader(row, this.#header);
+    if (wrong !== null) {
+      this.quarantine(key, wrong);
+      return;
+    }
+    patchRow(row, attempts, dueMs);
+    this.#filling.patchedKeys.push(key);
+    this.#filling.patchedRows.push(row);
+    this.#schedule();
+  }
+
+  /**
+   * Removes a settled message: its terminal record has been written. `token` (not 0) comes back in `onRemoved`; 0 for
+   * nobody. Tried until it succeeds, also over `reopen`; removing what is gone succeeds.
+   */
+  remove(key: SpoolKey, token: number): void {
+    let bodyKey: number = key;
+    let shared = false;
+    const recent = this.#recent.get(key);
+    if (recent !== undefined) {
+      bodyKey = recent.bodyKey;
+      shared = (recent.flags & MessageFlag.sharedBody) !== 0;
+      this.#recent.delete(key);
+    } else if (!this.#counted || this.refs.size > 0) {
+      const row = this.#tryRow(key);
+      if (row !== null && readHeader(row, this.#header) === null) {
+        bodyKey = this.#header.bodyKey;
+        shared = (this.#header.flags & MessageFlag.sharedBody) !== 0;
+      } else shared = this.refs.has(key);
+    }
+    if (shared && !this.#counted) this.#held.push({ key, bodyKey, token });
+    else this.#remove(key, bodyKey, shared, token);
+  }
+
+  /**
+   * Begins the scan that a start needs; only one per opening. Until it is finished, rows of shared bodies are not
+   * removed. `reportAfter`: only rows with greater keys are told, 0 for all.
+   */
+  replay(sink: ReplaySink, reportAfter: number): Replay {
+    return new Replay(this, sink, reportAfter);
+  }
+
+  /** Starts committing what waits now instead of at the end of the turn: for a worker that ends its turns itself. */
+  commitNow(): void {
+    if (this.#busy || this.#closed || this.#fault !== null || this.#filling.empty) return;
+    const batch = this.#filling;
+    this.#filling = this.#committing;
+    this.#committing = batch;
+    this.#busy = true;
+    this.#store.commit(batch, this.#onCommit);
+  }
+
+  /**
+   * Closes and opens the database again after a fault, and takes mail again. Other threads that read this shard must
+   * have closed their handles for LMDB itself to start afresh.
+   * @throws {Fault} when it cannot be opened; the shard stays as it was, and the call may be repeated.
+   */
+  async reopen(): Promise<void> {
+    await this.#idle();
+    await this.#store.close();
+    this.#store = openStore(this.#options, true);
+    this.#recent.clear();
+    this.#unsynced = false;
+    this.#fault = null;
+    this.#schedule();
+  }
+
+  /** Commits what waits, syncs, closes. Afterwards only `stats` may be asked for. */
+  async close(): Promise<void> {
+    while (this.#busy || (this.#fault === null && !this.#filling.empty)) {
+      this.commitNow();
+      await this.#idle();
+    }
+    this.#closed = true;
+    if (this.#syncTimer !== null) clearTimeout(this.#syncTimer);
+    if (this.#unsynced && this.#fault === null) this.#sync();
+    await this.#idle();
+    await this.#store.close();
+  }
+
+  /** Part of the replay: moves an entry out of the spool, with what can be read of it. */
+  quarantine(key: SpoolKey, reason: string): void {
+    let bodyKey: number = key;
+    let shared = false;
+    try {
+      const row = this.#store.row(key);
+      if (row !== undefined && readHeader(row, this.#header) === null) {
+        bodyKey = this.#header.bodyKey;
+        shared = (this.#header.flags & MessageFlag.sharedBody) !== 0;
+      } else shared = !this.#counted || this.refs.has(key);
+      writeQuarantine(this.#options.spoolPath, this.index, key, row, this.#store.body(bodyKey));
+    } catch (error) {
+      this.#events.onFault(this.index, error instanceof Fault ? error : commitFault("quarantine", error));
+      return;
+    }
+    this.stats.quarantined++;
+    this.#recent.delete(key);
+    // Before the counts are complete a body that may be shared is left to the end of the replay.
+    if (this.#counted || !shared) this.#remove(key, bodyKey, shared, 0);
+    else this.#removeRow(key);
+    this.#events.onQuarantined(this.index, key, reason);
+  }
+
+  /** Part of the replay. */
+  removeOrphan(bodyKey: number): void {
+    this.stats.orphans++;
+    this.#filling.removedBodies.push(bodyKey);
+    this.#schedule();
+  }
+
+  /** Part of the replay. */
+  finished(): void {
+    this.#counted = true;
+    const held = this.#held;
+    this.#held = [];
+    for (const { key, bodyKey, token } of held) this.#remove(key, bodyKey, true, token);
+  }
+
+  #remove(key: SpoolKey, bodyKey: number, shared: boolean, token: number): void {
+    if (!shared || this.refs.release(bodyKey)) this.#filling.removedBodies.push(bodyKey);
+    if (token !== 0) this.#filling.tokens.push(token);
+    this.#removeRow(key);
+  }
+
+  #removeRow(key: SpoolKey): void {
+    this.#filling.removedRows.push(key);
+    this.#schedule();
+  }
+
+  #tryRow(key: SpoolKey): Buffer | null {
+    try {
+      return this.#store.row(key) ?? null;
+    } catch (error) {
+      this.#events.onFault(this.index, commitFault("read", error));
+      return null;
+    }
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#busy || this.#fault !== null) return;
+    this.#scheduled = true;
+    setImmediate(this.#onTurn);
+  }
+
+  readonly #onTurn = (): void => {
+    this.#scheduled = false;
+    this.commitNow();
+  };
+
+  readonly #onCommit = (error: unknown): void => {
+    if (error !== null) {
+      this.#failed("commit", error, false);
+    } else if (!this.#flushes && this.#committing.forceFlush) {
+      this.#pendingSyncs++;
+      this.#store.sync((syncError) => {
+        this.#pendingSyncs--;
+        if (syncError === null) this.#settle();
+        else this.#failed("sync", syncError, true);
+      });
+    } else this.#settle();
+  };
+
+  #settle(): void {
+    const batch = this.#committing;
+    for (let i = 0; i < batch.sharedBodies.length; i++) this.refs.set(batch.sharedBodies[i]!, batch.sharedCounts[i]!);
+    for (const message of batch.recent) this.#recent.add(message);
+    this.stats.commits++;
+    this.stats.stored += batch.rowKeys.length;
+    this.stats.removed += batch.removedRows.length;
+    if (!this.#flushes) this.#syncSoon();
+    this.#tell(batch, null);
+  }
+
+  /** `kept`: the transaction was committed, only its sync failed; so its mail must be taken out again. */
+  #failed(what: string, error: unknown, kept: boolean): void {
+    const batch = this.#committing;
+    const fault = commitFault(what, error);
+    this.#fault = fault;
+    this.stats.failedCommits++;
+    if (kept) {
+      for (const key of batch.rowKeys) this.#filling.removedRows.push(key);
+      for (const key of batch.bodyKeys) this.#filling.removedBodies.push(key);
+    } else {
+      // The batch being filled goes behind what failed, and its own new mail is refused as well.
+      this.#filling.takeBack(batch);
+      batch.tokens.length = 0;
+    }
+    const refused = [...this.#filling.waiters];
+    this.#filling.clearStores();
+    this.#tell(batch, fault);
+    for (const waiter of refused) waiter.onStored(fault);
+    this.#events.onFault(this.index, fault);
+  }
+
+  #tell(batch: WriteBatch, fault: Fault | null): void {
+    for (const waiter of batch.waiters) waiter.onStored(fault);
+    if (batch.tokens.length > 0) this.#events.onRemoved(this.index, batch.tokens);
+    batch.clear();
+    // Only now may the batch be filled again. The next commit starts before replies are sent: the disk is the slower one.
+    this.#busy = false;
+    this.commitNow();
+    this.#events.onBatch(this.index);
+    this.#wakeIdle();
+  }
+
+  #syncSoon(): void {
+    this.#unsynced = true;
+    this.#syncTimer ??= setTimeout(() => {
+      this.#syncTimer = null;
+      this.#sync();
+    }, this.#options.syncIntervalMs);
+  }
+
+  /** The background sync of the weaker modes. A failure ends the trust in what was committed since the last one. */
+  #sync(): void {
+    this.#unsynced = false;
+    this.#pendingSyncs++;
+    this.#store.sync((error) => {
+      this.#pendingSyncs--;
+      if (error !== null) {
+        this.#fault = commitFault("sync", error);
+        this.stats.failedCommits++;
+        this.#events.onFault(this.index, this.#fault);
+      }
+      this.#wakeIdle();
+    });
+  }
+
+  #idle(): Promise<void> {
+    if (!this.#busy && this.#pendingSyncs === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#whenIdle.push(resolve));
+  }
+
+  #wakeIdle(): void {
+    if (this.#busy || this.#pendingSyncs > 0) return;
+    const waiting = this.#whenIdle;
+    this.#whenIdle = [];
+    for (const resolve of waiting) resolve();
+  }
+}
+
+function openStore(options: ShardOptions, check: boolean): ShardStore {
+  if (options.openStore !== undefined) return options.openStore();
+  const directory = shardDirectory(options.spoolPath, options.shard);
+  return LmdbStore.open(directory, options.durability === "flushed", check).store;
+}
+
+function commitFault(what: string, error: unknown): Fault {
+  return new Fault("spool.commit-failed", `spool ${what} failed: ${messageOf(error)}`, {
+    errno: errnoOf(error),
+    cause: error,
+  });
+}
