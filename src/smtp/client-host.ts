@@ -1,3 +1,4 @@
+import { unreachable } from "../base/assert.js";
 import type { PathConfig } from "../config/compiled.js";
 import type { SessionEnd, StepResult, TransactionResult } from "./client-result.js";
 
@@ -16,6 +17,7 @@ export type ClientPath = Pick<
   | "rsetTimeoutMs"
 >;
 
+/** What a client machine is told when it is made. */
 export interface ClientOptions {
   /** Argument of EHLO and HELO: a domain name or an address literal, checked with the configuration. */
   readonly ehloDomain: string;
@@ -47,3 +49,30 @@ export type ClientPhase = "banner" | "ehlo" | "helo" | "ready" | TransactionPhas
 
 /** Phases with a message in hand. */
 export type TransactionPhase = "rset" | "mailFrom" | "rcptTo" | "data" | "dataDot";
+
+/** How long a wait may last, in ms, by the path's settings; Infinity when nothing is waited for. */
+export function deadlineOf(phase: ClientPhase, path: ClientPath): number {
+  switch (phase) {
+    case "banner":
+      return path.bannerTimeoutMs;
+    case "ehlo":
+    case "helo":
+      return path.ehloTimeoutMs;
+    case "mailFrom":
+      return path.mailFromTimeoutMs;
+    case "rcptTo":
+      return path.rcptToTimeoutMs;
+    case "data":
+      return path.dataTimeoutMs;
+    case "dataDot":
+      return path.dataDotTimeoutMs;
+    case "rset":
+    case "quit":
+      return path.rsetTimeoutMs;
+    case "ready":
+    case "closed":
+      return Number.POSITIVE_INFINITY;
+    default:
+      return unreachable(phase);
+  }
+}

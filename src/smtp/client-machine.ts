@@ -1,10 +1,10 @@
 import { assert, unreachable } from "../base/assert.js";
 import { type Capabilities, NO_CAPABILITIES, parseCapabilities } from "./client-capabilities.js";
 import { messageRefusal, type OutgoingMessage } from "./client-envelope.js";
-import type { ClientHost, ClientOptions, ClientPhase } from "./client-host.js";
+import { type ClientHost, type ClientOptions, type ClientPhase, deadlineOf } from "./client-host.js";
 import type { Answer, SessionEnd, StepResult } from "./client-result.js";
 import { Transaction } from "./client-transaction.js";
-import { endOfData, wireSize, withCrlfLineEnds, writeStuffed } from "./dot-encoder.js";
+import { wireSize, withCrlfLineEnds } from "./dot-encoder.js";
 import { type PeerReply, ReplyReader } from "./reply-reader.js";
 
 /**
@@ -59,30 +59,7 @@ export class ClientMachine {
 
   /** How long the current wait may last, in ms; Infinity when nothing is waited for. */
   get deadlineMs(): number {
-    const path = this.#options.path;
-    switch (this.#phase) {
-      case "banner":
-        return path.bannerTimeoutMs;
-      case "ehlo":
-      case "helo":
-        return path.ehloTimeoutMs;
-      case "mailFrom":
-        return path.mailFromTimeoutMs;
-      case "rcptTo":
-        return path.rcptToTimeoutMs;
-      case "data":
-        return path.dataTimeoutMs;
-      case "dataDot":
-        return path.dataDotTimeoutMs;
-      case "rset":
-      case "quit":
-        return path.rsetTimeoutMs;
-      case "ready":
-      case "closed":
-        return Number.POSITIVE_INFINITY;
-      default:
-        return unreachable(this.#phase);
-    }
+    return deadlineOf(this.#phase, this.#options.path);
   }
 
   /** Takes bytes of the peer: `buffer[start, end)`, used only during the call. */
@@ -288,20 +265,8 @@ export class ClientMachine {
         this.#host.write("DATA\r\n");
         return;
       default:
-        this.#writeContent(transaction);
+        transaction.writeContent(this.#host);
     }
-  }
-
-  /** The content, or a lone dot when the peer wants content for nobody (RFC 2920 §3.1). */
-  #writeContent(transaction: Transaction): void {
-    if (transaction.accepted === 0) {
-      this.#host.write(".\r\n");
-      return;
-    }
-    const { message, content } = transaction;
-    if (message.hasDotLines || message.hasBareLineEnds) writeStuffed(content, this.#host);
-    else if (content.length > 0) this.#host.writeBytes(content);
-    this.#host.write(endOfData(content));
   }
 
   #write(text: string, wide: boolean): void {

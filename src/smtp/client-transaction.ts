@@ -8,6 +8,12 @@ import {
   recipientRefusal,
 } from "./client-envelope.js";
 import type { Answer, RecipientResult, Stage } from "./client-result.js";
+import { type ByteSink, endOfData, writeStuffed } from "./dot-encoder.js";
+
+/** Where content goes. */
+interface ContentSink extends ByteSink {
+  write(text: string): void;
+}
 
 /** Recipient numbers of a message with one recipient, which nearly all have. */
 const ONLY_FIRST: readonly number[] = [0];
@@ -67,6 +73,18 @@ export class Transaction {
     let text = `${this.mail}\r\n`;
     for (let i = 0; i < this.named.length; i++) text += `${this.#rcptOf(i)}\r\n`;
     return `${text}DATA\r\n`;
+  }
+
+  /** Writes the content and its end, or a lone dot when the peer wants content for nobody (RFC 2920 §3.1). */
+  writeContent(host: ContentSink): void {
+    const { message, content } = this;
+    if (this.accepted === 0) {
+      host.write(".\r\n");
+      return;
+    }
+    if (message.hasDotLines || message.hasBareLineEnds) writeStuffed(content, host);
+    else if (content.length > 0) host.writeBytes(content);
+    host.write(endOfData(content));
   }
 
   /** The peer accepted the recipient whose turn it is. Returns whether another one's turn follows. */

@@ -111,7 +111,7 @@ export function makePlan(hosts: readonly ResolvedHost[], rules: PlanRules, rando
       if (bad?.address != null) return { kind: "prohibited", address: bad.address };
     }
   }
-  let any = false;
+  let resolved = 0;
   const chosen: PlanTarget[] = [];
   const seen = new Set<string>();
   let i = 0;
@@ -120,7 +120,7 @@ export function makePlan(hosts: readonly ResolvedHost[], rules: PlanRules, rando
     const tier: PlanTarget[] = [];
     for (; i < found.length && found[i].preference === preference; i++) {
       for (const target of found[i].targets) {
-        any = true;
+        resolved++;
         const key = target.unix ?? `${target.address} ${target.port}`;
         if (seen.has(key) || (target.address !== null && rules.skip.has(target.address))) continue;
         seen.add(key);
@@ -131,7 +131,7 @@ export function makePlan(hosts: readonly ResolvedHost[], rules: PlanRules, rando
     chosen.push(...tier.slice(0, MAX_PLAN_TARGETS - chosen.length));
   }
   if (chosen.length > 0) return { kind: "plan", targets: chosen };
-  return { kind: any ? "skipped" : "none" };
+  return { kind: resolved > 0 ? "skipped" : "none" };
 }
 
 /** The targets of one host, in the order of its addresses. */

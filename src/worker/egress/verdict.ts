@@ -40,6 +40,7 @@ export type SessionStep = "keep" | "end" | "same-host" | "next-host";
 /** The settings of a path that the judge follows. */
 export type VerdictPath = Pick<PathConfig, "reconnectStrategy" | "tryNextHostOnTransportError">;
 
+/** What becomes of a message's recipients, and of the session that had them. */
 export interface Verdict {
   /** One per recipient, in the message's order. */
   readonly fates: readonly Fate[];
