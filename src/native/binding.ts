@@ -1,3 +1,4 @@
+import type { Socket } from "node:net";
 import type { Fault } from "../base/fault.js";
 
 /**
@@ -7,6 +8,8 @@ import type { Fault } from "../base/fault.js";
  */
 export interface Native {
   readonly kind: "addon" | "stand-in";
+  /** Whether several threads can listen on one port; the stand-in needs a Node with `reusePort` (22.12) for that. */
+  readonly perThreadListeners: boolean;
 
   // ── sockets.cc ───────────────────────────────────────────────────────────────────────────────────────────────────
   /**
@@ -61,8 +64,9 @@ export interface ReactorOptions {
  */
 export interface Reactor {
   /**
-   * Listens with SO_REUSEPORT, so that every worker has a queue of its own (the kernel spreads connections).
-   * @throws {Fault} `listen.*`.
+   * Listens with SO_REUSEPORT, so that every worker has a queue of its own (the kernel spreads connections). `host` is a
+   * numeric address; "::" takes IPv4 as well, every other IPv6 address only its own. Await `ready` of the result.
+   * @throws {Fault} `listen.*`; the stand-in rejects `ready` with it instead.
    */
   listen(options: ListenOptions, onConnection: (connection: Connection) => void): Listener;
   /**
@@ -88,7 +92,12 @@ export interface ListenOptions {
 /** A listening socket of this thread. */
 export interface Listener {
   readonly host: string;
+  /** The port that was asked for, or the one that was chosen for 0 (once `ready`). */
   readonly port: number;
+  /** Resolves when connections are taken: at once with the addon. */
+  readonly ready: Promise<void>;
+  /** How often it had to stop for a moment because no descriptor or memory was left to accept with. */
+  readonly stalls: number;
   /** Stops accepting for a while (connections wait in the kernel's queue) and goes on again. */
   pause(): void;
   resume(): void;
@@ -133,8 +142,11 @@ export interface ConnectionHandler {
 export interface Connection {
   /** Set by whoever takes a connection from `listen`, before its callback returns. */
   handler: ConnectionHandler;
+  /** Numeric; IPv4 is written as IPv4 also on a listener of both. The path of a unix socket. */
   readonly remoteAddress: string;
+  /** 0 for a unix socket. */
   readonly remotePort: number;
+  /** Known from `onConnect` on, and after the close; "" for a unix socket. */
   readonly localAddress: string;
   readonly localPort: number;
   /**
@@ -142,15 +154,27 @@ export interface Connection {
    * Returns false when more than 64 KiB now wait: stop and go on in `onDrain`.
    */
   writeText(text: string): boolean;
-  /** Queues bytes; they are not copied when large, so they must not change until `onDrain` or `onClose`. */
+  /**
+   * Queues bytes. Up to 16 KiB are copied at once; more are not, so they must not change until they have left
+   * (`pendingBytes` is 0) or `onClose`. Returns as `writeText` does.
+   */
   writeBytes(bytes: Uint8Array): boolean;
   /** Bytes written and not yet taken by the kernel. */
   readonly pendingBytes: number;
-  /** Stops and restarts reading: back-pressure on the peer. */
+  /** Stops and restarts reading: back-pressure on the peer. What this batch has already received still arrives. */
   pause(): void;
   resume(): void;
-  /** Sends what is queued, then closes both ways. */
+  /**
+   * Sends what is queued, then closes both ways; no more `onData`. The peer gets a second or two, and 1 MiB, to end its
+   * side, so that no reset destroys our last bytes on their way; then `onClose`.
+   */
   end(): void;
-  /** Closes at once. */
+  /** Closes at once. Writing to, ending or destroying a closed connection does nothing. */
   destroy(): void;
+  /**
+   * Gives the socket away, for a TLS upgrade: no handler is called any more, not even `onClose`. Only of an open
+   * connection whose output has left (`pendingBytes` is 0). It does not flow until it is wrapped or `resume()`d.
+   * @throws {Panic} otherwise.
+   */
+  detach(): Socket;
 }

@@ -1,0 +1,128 @@
+import { ftruncateSync, readFileSync, writeSync } from "node:fs";
+import { Fault } from "../base/fault.js";
+import type { AddonModule } from "./addon-module.js";
+import type { FreeSpace, Native, Reactor, ReactorOptions } from "./binding.js";
+import { listenFault } from "./faults.js";
+import { livingOwner, ownerText } from "./lock-owner.js";
+import { AddonReactor } from "./reactor.js";
+import { SyncGroups } from "./sync-groups.js";
+
+/** What a disk job came to. */
+interface DiskResult {
+  /** Name, or null for success. */
+  readonly errno: string | null;
+  readonly space: FreeSpace;
+}
+
+/**
+ * The addon behind the native face.
+ * Runs on: the thread that loaded it; one per thread.
+ * Owns: the disk jobs under way and who waits for them.
+ * When full: callers bound their jobs; syncs are one running and one waiting group per descriptor.
+ * On failure: a fault with the errno's name, to the caller whose call it was.
+ */
+export class AddonNative implements Native {
+  readonly kind = "addon";
+  readonly perThreadListeners = true;
+
+  readonly #addon: AddonModule;
+  readonly #jobs = new Map<number, (result: DiskResult) => void>();
+  #lastToken = 0;
+  readonly #syncs = new SyncGroups((fd, done) => {
+    this.#submit(
+      (token) => this.#addon.syncData(token, fd),
+      (result) => done(result.errno),
+    );
+  });
+
+  constructor(addon: AddonModule) {
+    this.#addon = addon;
+    addon.onDisk((token, errno, freeBytes, totalBytes, freeInodes, totalInodes) => {
+      const job = this.#jobs.get(token);
+      this.#jobs.delete(token);
+      const space = { freeBytes, totalBytes, freeInodes, totalInodes };
+      job?.({ errno: errno === 0 ? null : addon.errnoName(errno), space });
+    });
+  }
+
+  async reservePort(host: string, port: number): Promise<{ readonly port: number; release(): void }> {
+    const fd = this.#addon.reserve(host, port);
+    if (fd < 0) throw listenFault(host, port, this.#addon.errnoName(-fd));
+    return { port: this.#addon.boundPort(fd), release: this.#releaser(fd) };
+  }
+
+  createReactor(options: ReactorOptions): Reactor {
+    return new AddonReactor(this.#addon, options);
+  }
+
+  sync(fd: number): Promise<void> {
+    return this.#syncs.sync(fd);
+  }
+
+  async syncDirectory(path: string): Promise<void> {
+    const { errno } = await this.#job((token) => this.#addon.syncDirectory(token, path));
+    if (errno !== null) throw new Fault("spool.commit-failed", `fsync of directory ${path}: ${errno}`, { errno });
+  }
+
+  async freeSpace(path: string): Promise<FreeSpace> {
+    const { errno, space } = await this.#job((token) => this.#addon.freeSpace(token, path));
+    if (errno !== null) throw new Fault("spool.unwritable", `free space of ${path}: ${errno}`, { errno });
+    return space;
+  }
+
+  lockFile(path: string): { release(): void } | null {
+    const fd = this.#addon.lock(path);
+    if (fd === -LOCKED) return null;
+    if (fd < 0) {
+      const errno = this.#addon.errnoName(-fd);
+      throw new Fault("spool.unwritable", `cannot lock ${path}: ${errno}`, { errno });
+    }
+    const release = this.#releaser(fd);
+    // A server that runs on the stand-in locks with the file's text alone, so that counts too, and ours is left for it.
+    const owner = livingOwner(readFileSync(path, "latin1"));
+    if (owner !== null && owner !== process.pid) {
+      release();
+      return null;
+    }
+    ftruncateSync(fd, 0);
+    writeSync(fd, ownerText(), 0);
+    return {
+      release: once(() => {
+        ftruncateSync(fd, 0);
+        release();
+      }),
+    };
+  }
+
+  #releaser(fd: number): () => void {
+    return once(() => this.#addon.releaseHeld(fd));
+  }
+
+  #job(start: (token: number) => number): Promise<DiskResult> {
+    return new Promise((resolve) => this.#submit(start, resolve));
+  }
+
+  #submit(start: (token: number) => number, done: (result: DiskResult) => void): void {
+    const token = (this.#lastToken = (this.#lastToken + 1) & 0x7fffffff);
+    this.#jobs.set(token, done);
+    const result = start(token);
+    if (result === 0) return;
+    this.#jobs.delete(token);
+    queueMicrotask(() => done({ errno: this.#addon.errnoName(-result), space: NO_SPACE }));
+  }
+}
+
+/** EAGAIN, with which flock refuses, on every Linux. */
+const LOCKED = 11;
+
+const NO_SPACE: FreeSpace = { freeBytes: 0, totalBytes: 0, freeInodes: 0, totalInodes: 0 };
+
+/** A function that does `action` the first time only. */
+function once(action: () => void): () => void {
+  let isDone = false;
+  return () => {
+    if (isDone) return;
+    isDone = true;
+    action();
+  };
+}

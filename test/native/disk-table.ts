@@ -1,0 +1,91 @@
+import assert from "node:assert/strict";
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, describe, test } from "node:test";
+import { Fault } from "../../src/base/fault.js";
+import type { Native } from "../../src/native/binding.js";
+
+/** What every implementation of the native face must do with files. */
+export function describeDisk(native: Native): void {
+  describe(`${native.kind}: disk`, () => {
+    const directory = mkdtempSync(join(tmpdir(), "hikyaku-"));
+    after(() => rmSync(directory, { recursive: true }));
+
+    test("a hundred syncs asked for together are two groups", async () => {
+      const fd = openSync(join(directory, "log"), "w");
+      try {
+        writeSync(fd, "record");
+        const promises = Array.from({ length: 100 }, () => native.sync(fd));
+        assert.equal(new Set(promises).size, 2, "the first runs at once, all others share the next");
+        await Promise.all(promises);
+        await native.sync(fd);
+      } finally {
+        closeSync(fd);
+      }
+    });
+
+    test("a sync of no file is EBADF, for every waiter of the group", async () => {
+      const results = await Promise.allSettled([native.sync(9999), native.sync(9999), native.sync(9999)]);
+      for (const result of results) {
+        assert.equal(result.status, "rejected");
+        assert.ok(result.reason instanceof Fault);
+        assert.equal(result.reason.code, "spool.commit-failed");
+        assert.equal(result.reason.errno, "EBADF");
+      }
+    });
+
+    test("directories are synced, other things are not", async () => {
+      await native.syncDirectory(directory);
+      const missing = join(directory, "missing");
+      await assert.rejects(native.syncDirectory(missing), { code: "spool.commit-failed", errno: "ENOENT" });
+      const file = join(directory, "file");
+      writeFileSync(file, "");
+      await assert.rejects(native.syncDirectory(file), { code: "spool.commit-failed", errno: "ENOTDIR" });
+    });
+
+    test("free space is of the file system that holds the path", async () => {
+      const space = await native.freeSpace(directory);
+      assert.ok(space.totalBytes > 1_000_000);
+      assert.ok(space.freeBytes > 0 && space.freeBytes <= space.totalBytes);
+      assert.ok(space.freeInodes >= 0 && space.freeInodes <= space.totalInodes);
+      await assert.rejects(native.freeSpace(join(directory, "missing")), { code: "spool.unwritable", errno: "ENOENT" });
+    });
+
+    test("a lock is had once, until it is released", () => {
+      const path = join(directory, "lock");
+      const first = native.lockFile(path);
+      assert.notEqual(first, null);
+      assert.match(readFileSync(path, "latin1"), new RegExp(`^${process.pid} `));
+      assert.equal(native.lockFile(path), null);
+      first?.release();
+      first?.release();
+      const second = native.lockFile(path);
+      assert.notEqual(second, null);
+      assert.equal(native.lockFile(path), null, "releasing the first twice did not release the second");
+      second?.release();
+    });
+
+    test("a lock whose owner is dead is free; one whose owner lives elsewhere is not", () => {
+      const path = join(directory, "stale");
+      writeFileSync(path, "4194305 1\n");
+      const lock = native.lockFile(path);
+      assert.notEqual(lock, null);
+      lock?.release();
+      // The process that started us lives as long as we do.
+      const stat = readFileSync(`/proc/${process.ppid}/stat`, "latin1");
+      const start = stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
+      writeFileSync(path, `${process.ppid} ${start}\n`);
+      assert.equal(native.lockFile(path), null);
+      writeFileSync(path, `${process.ppid} 1\n`);
+      native.lockFile(path)?.release();
+    });
+
+    test("a lock in no directory is a fault", () => {
+      assert.throws(() => native.lockFile(join(directory, "no", "lock")), {
+        code: "spool.unwritable",
+        errno: "ENOENT",
+      });
+    });
+  });
+}
