@@ -1,0 +1,142 @@
+import type { Clock } from "../base/clock.js";
+import { type Random, randomInt } from "../base/random.js";
+import type { DomainShare, LoadOptions, SizeShare } from "./options.js";
+
+/** One message to send. */
+export interface Mail {
+  readonly recipient: string;
+  /** The headers with the blank line behind them. */
+  readonly head: string;
+  /** The body and the end of data; shared by all messages of its size, never changed. */
+  readonly body: Buffer;
+  /** Content in bytes as SIZE counts it (RFC 1870). */
+  readonly bytes: number;
+}
+
+const END_OF_DATA = ".\r\n";
+const LINE_CHARS = 76;
+/** Filler without dots, so that no line needs a second one. */
+const FILLER =
+  "The courier leaves the post town at dawn, runs to the next one and hands his box to the man who waits there; " +
+  "so letters cross the mountains in three days, whatever the weather, and nobody on the road needs to know more " +
+  "than the name of the next station and the hour at which the box is expected there, ";
+const LOCAL_CHARS = 12;
+const LETTERS = "abcdefghijklmnopqrstuvwxyz";
+
+/** Text of exactly `bytes` bytes in lines of 76 characters, the last one shorter; 1 is impossible and becomes 2. */
+export function fillerText(bytes: number): string {
+  if (bytes <= 0) return "";
+  let text = "";
+  let at = 0;
+  let left = Math.max(2, bytes);
+  while (left > 0) {
+    // A single byte cannot be a line: the line before it takes it.
+    const room = left === LINE_CHARS + 3 ? LINE_CHARS + 1 : Math.min(LINE_CHARS, left - 2);
+    let line = FILLER.slice(at, at + room);
+    if (line.length < room) line += FILLER.slice(0, room - line.length);
+    at = (at + room) % FILLER.length;
+    text += `${line}\r\n`;
+    left -= room + 2;
+  }
+  return text;
+}
+
+/** Draws among items in proportion to their weights. */
+class Weighted<T> {
+  readonly #items: readonly T[];
+  readonly #tops: readonly number[];
+
+  constructor(shares: readonly { readonly weight: number; readonly item: T }[]) {
+    let sum = 0;
+    this.#items = shares.map((share) => share.item);
+    this.#tops = shares.map((share) => (sum += share.weight));
+  }
+
+  draw(random: Random): T {
+    if (this.#items.length === 1) return this.#items[0] as T;
+    const drawn = random.next() * (this.#tops.at(-1) as number);
+    return this.#items[this.#tops.findIndex((top) => drawn < top)] as T;
+  }
+}
+
+interface Shape {
+  readonly body: Buffer;
+  readonly bytes: number;
+}
+
+/**
+ * Makes the messages of a load. Each has its own recipient, number, date and Message-ID; the body of each size is made
+ * once. All heads have the same length (the subject makes up for shorter domains), so that sizes are exact.
+ */
+export class MailMaker {
+  readonly #random: Random;
+  readonly #clock: Clock;
+  readonly #domains: Weighted<DomainShare>;
+  readonly #shapes: Weighted<Shape>;
+  readonly #before: string;
+  readonly #behind: string;
+  readonly #longestDomain: number;
+  readonly #run: string;
+  readonly #helo: string;
+  #number = 0;
+  #dateAtSecond = 0;
+  #date = "";
+
+  constructor(
+    options: Pick<LoadOptions, "sizes" | "domains" | "headers" | "sender" | "helo">,
+    random: Random,
+    clock: Clock,
+  ) {
+    this.#random = random;
+    this.#clock = clock;
+    this.#domains = new Weighted(options.domains.map((item) => ({ item, weight: item.weight })));
+    this.#longestDomain = Math.max(...options.domains.map((domain) => domain.name.length));
+    this.#run = this.#letters(8);
+    this.#helo = options.helo;
+    this.#before = `From: <${options.sender}>\r\nTo: <`;
+    const fixed = ["MIME-Version: 1.0", "Content-Type: text/plain; charset=us-ascii", ...options.headers];
+    this.#behind = `${fixed.join("\r\n")}\r\n\r\n`;
+    const headBytes = this.#head(this.#letters(LOCAL_CHARS), options.domains[0] as DomainShare).length;
+    const shapeOf = (size: SizeShare) => ({ item: shape(size.bytes, headBytes), weight: size.weight });
+    this.#shapes = new Weighted(options.sizes.map(shapeOf));
+  }
+
+  /** The next message. */
+  next(): Mail {
+    const domain = this.#domains.draw(this.#random);
+    const local = this.#letters(LOCAL_CHARS);
+    const { body, bytes } = this.#shapes.draw(this.#random);
+    this.#number++;
+    return { recipient: `${local}@${domain.name}`, head: this.#head(local, domain), body, bytes };
+  }
+
+  #head(local: string, domain: DomainShare): string {
+    const number = String(this.#number).padStart(10, "0");
+    const pad = "-".repeat(this.#longestDomain - domain.name.length);
+    return (
+      `${this.#before}${local}@${domain.name}>\r\nSubject: Message ${number} ${pad}\r\nDate: ${this.#today()}\r\n` +
+      `Message-ID: <${number}.${this.#run}@${this.#helo}>\r\n${this.#behind}`
+    );
+  }
+
+  /** The date in the form of RFC 5322 §3.3, made once a second. */
+  #today(): string {
+    const second = Math.floor(this.#clock.wallMs() / 1000);
+    if (second !== this.#dateAtSecond) {
+      this.#dateAtSecond = second;
+      this.#date = new Date(second * 1000).toUTCString().replace("GMT", "+0000");
+    }
+    return this.#date;
+  }
+
+  #letters(count: number): string {
+    let text = "";
+    for (let i = 0; i < count; i++) text += LETTERS[randomInt(this.#random, 0, LETTERS.length - 1)];
+    return text;
+  }
+}
+
+function shape(bytes: number, headBytes: number): Shape {
+  const filler = fillerText(bytes - headBytes);
+  return { body: Buffer.from(filler + END_OF_DATA, "latin1"), bytes: headBytes + filler.length };
+}

@@ -1,0 +1,103 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { DEFAULT_LOAD, type LoadOptions } from "../../src/load/options.js";
+import { resultJson } from "../../src/load/result.js";
+import { startLoad } from "../../src/load/run.js";
+import { DEFAULT_PROFILE, type SinkProfile } from "../../src/sink/options.js";
+import { startSinkThread } from "../../src/sink/sink-thread.js";
+import type { SinkStats } from "../../src/sink/stats.js";
+
+async function run(load: Partial<LoadOptions>, sink: Partial<SinkProfile> = {}) {
+  const running = await startSinkThread({ host: "127.0.0.1", port: 0, profile: { ...DEFAULT_PROFILE, ...sink } });
+  try {
+    const target = { host: running.host, port: running.port };
+    const result = await startLoad({ ...DEFAULT_LOAD, target, ...load }).done;
+    return { result, stats: await running.stats() };
+  } finally {
+    await running.stop();
+  }
+}
+
+function balance(stats: SinkStats, accepted: number): void {
+  assert.equal(stats.messages, accepted);
+  assert.equal(stats.recipients, accepted);
+}
+
+test("two thousand messages, pipelined", async () => {
+  const { result, stats } = await run({ count: 2000 });
+  assert.deepEqual([result.accepted, result.failed, result.reconnects, result.error], [2000, 0, 0, null]);
+  assert.deepEqual([stats.connections, stats.bytes, result.bytes], [40, 2000 * 1024, 2000 * 1024]);
+  balance(stats, 2000);
+  const { min, p50, p999, max } = result.latency;
+  assert.ok(0 < min && min <= p50 && p50 <= p999 && p999 <= max);
+  assert.equal(resultJson(result)["accepted"], 2000);
+});
+
+test("one command at a time, few messages a connection, mixed sizes", async () => {
+  const sizes = [
+    { bytes: 500, weight: 1 },
+    { bytes: 100_000, weight: 1 },
+  ];
+  const { result, stats } = await run({
+    count: 300,
+    concurrency: 5,
+    pipelining: false,
+    messagesPerConnection: 10,
+    sizes,
+  });
+  assert.deepEqual([result.accepted, result.failed, result.reconnects], [300, 0, 0]);
+  assert.ok(stats.connections >= 30);
+  assert.equal(stats.bytes, result.bytes);
+  balance(stats, 300);
+});
+
+test("refusals at any step are counted by code, and the transaction is reset", async () => {
+  for (const refuseAt of ["rcpt", "data"] as const) {
+    for (const pipelining of [true, false]) {
+      const rates = { bounce: 20, defer: 10 };
+      const replies = {
+        bounceReplies: { default: [{ code: 550, text: "no" }] },
+        deferReplies: { default: [{ code: 450, text: "later" }] },
+      };
+      const { result, stats } = await run(
+        { count: 400, concurrency: 4, pipelining },
+        { refuseAt, fallback: rates, ...replies },
+      );
+      assert.equal(result.accepted + result.failed, 400);
+      assert.equal(result.codes["550"], stats.codes["550"]);
+      assert.equal(result.codes["450"], stats.codes["450"]);
+      assert.ok((result.codes["550"] ?? 0) > 0 && (result.codes["450"] ?? 0) > 0);
+      balance(stats, result.accepted);
+    }
+  }
+});
+
+test("421 reconnects, and every message arrives once", async () => {
+  const { result, stats } = await run({ count: 300, concurrency: 4 }, { closePercent: 2 });
+  assert.deepEqual([result.accepted, result.failed], [300, 0]);
+  assert.equal(result.reconnects, stats.codes["421"]);
+  assert.ok(result.reconnects > 0);
+  balance(stats, 300);
+});
+
+test("a rate and a duration", async () => {
+  const { result, stats } = await run({ count: null, durationMs: 300, ratePerSecond: 200, concurrency: 2 });
+  assert.equal(result.error, null);
+  assert.ok(
+    result.accepted >= 1 && result.accepted <= 1 + 200 * result.seconds,
+    `${result.accepted} in ${result.seconds} s`,
+  );
+  balance(stats, result.accepted);
+});
+
+test("a server that is not there ends the run", async () => {
+  const { port } = await (async () => {
+    const sink = await startSinkThread({ host: "127.0.0.1", port: 0, profile: DEFAULT_PROFILE });
+    await sink.stop();
+    return sink;
+  })();
+  const target = { host: "127.0.0.1", port };
+  const result = await startLoad({ ...DEFAULT_LOAD, target, concurrency: 3 }).done;
+  assert.equal(result.accepted, 0);
+  assert.match(result.error ?? "", /ECONNREFUSED|refused/i);
+});
