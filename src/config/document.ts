@@ -74,10 +74,10 @@ function parseJson(name: string, text: string, problems: Problems): Document | u
   try {
     const values: unknown = JSON.parse(text);
     const { map, duplicates } = jsonLines(text);
-    for (const path of duplicates) {
+    for (const { path, line } of duplicates) {
       const message = `${quote(String(path.at(-1)))} is already there`;
       const key = formatPath(path);
-      problems.add({ severity: "error", file: name, line: map.lineOf(path), column: null, key, message });
+      problems.add({ severity: "error", file: name, line, column: null, key, message });
     }
     return { values, lines: map };
   } catch (error) {

@@ -4,7 +4,7 @@ import type { Path } from "./problems.js";
 /** What the walk over a JSON text found: lines, and the keys that a table has twice (the parser would keep the last). */
 export interface JsonLines {
   readonly map: LineMap;
-  readonly duplicates: readonly Path[];
+  readonly duplicates: readonly { readonly path: Path; readonly line: number }[];
 }
 
 /** Nesting that is followed; deeper values are passed over without lines. */
@@ -24,7 +24,7 @@ interface Level {
 /** Finds the line of every key and list element of a JSON text that the parser has accepted. */
 export function jsonLines(text: string): JsonLines {
   const map = new LineMap();
-  const duplicates: Path[] = [];
+  const duplicates: { path: Path; line: number }[] = [];
   const levels: Level[] = [];
   let line = 1;
   let counted = 0;
@@ -40,7 +40,7 @@ export function jsonLines(text: string): JsonLines {
       if (level !== undefined && level.index < 0 && level.key === null) {
         level.key = String(JSON.parse(token));
         const path = [...level.path, level.key];
-        if (level.keys.has(level.key) && duplicates.length < MAX_DEPTH) duplicates.push(path);
+        if (level.keys.has(level.key) && duplicates.length < MAX_DEPTH) duplicates.push({ path, line });
         level.keys.add(level.key);
         map.note(path, line);
         continue;

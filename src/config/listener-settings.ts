@@ -130,24 +130,27 @@ const smtp = {
 export type WrittenSmtpListener = Omit<SmtpListenerConfig, "hostname"> & { readonly hostname: string | null };
 
 /** `[[smtp_listener]]`. */
-export const smtpListenerTable: Kind<WrittenSmtpListener> = table(Object.values(smtp), (reader) => ({
-  listen: reader.get(smtp.listen),
-  hostname: reader.get(smtp.hostname),
-  banner: reader.get(smtp.banner),
-  relayHosts: reader.get(smtp.relayHosts),
-  domains: reader.get(smtp.domains),
-  clientTimeoutMs: reader.get(smtp.clientTimeout),
-  dataProcessingTimeoutMs: reader.get(smtp.dataProcessingTimeout),
-  maxConnections: reader.get(smtp.maxConnections),
-  maxMessagesPerConnection: reader.get(smtp.maxMessagesPerConnection),
-  maxRecipientsPerMessage: reader.get(smtp.maxRecipientsPerMessage),
-  maxMessageSize: reader.get(smtp.maxMessageSize),
-  dataBufferSize: reader.get(smtp.dataBufferSize),
-  lineLengthHardLimit: reader.get(smtp.lineLengthHardLimit),
-  invalidLineEndings: reader.get(smtp.invalidLineEndings),
-  receivedHeader: reader.get(smtp.traceHeaders).received,
-  maxHops: reader.get(smtp.maxHops),
-}));
+export const smtpListenerTable: Kind<WrittenSmtpListener> = table(Object.values(smtp), (reader) => {
+  const listen = reader.sound(smtp.listen);
+  const rest = {
+    hostname: reader.get(smtp.hostname),
+    banner: reader.get(smtp.banner),
+    relayHosts: reader.get(smtp.relayHosts),
+    domains: reader.get(smtp.domains),
+    clientTimeoutMs: reader.get(smtp.clientTimeout),
+    dataProcessingTimeoutMs: reader.get(smtp.dataProcessingTimeout),
+    maxConnections: reader.get(smtp.maxConnections),
+    maxMessagesPerConnection: reader.get(smtp.maxMessagesPerConnection),
+    maxRecipientsPerMessage: reader.get(smtp.maxRecipientsPerMessage),
+    maxMessageSize: reader.get(smtp.maxMessageSize),
+    dataBufferSize: reader.get(smtp.dataBufferSize),
+    lineLengthHardLimit: reader.get(smtp.lineLengthHardLimit),
+    invalidLineEndings: reader.get(smtp.invalidLineEndings),
+    receivedHeader: reader.get(smtp.traceHeaders).received,
+    maxHops: reader.get(smtp.maxHops),
+  };
+  return listen === undefined ? undefined : { listen, ...rest };
+});
 
 const http = {
   listen: setting("listen", listenKind, {
@@ -171,7 +174,8 @@ const http = {
 };
 
 /** `[[http_listener]]`. */
-export const httpListenerTable: Kind<HttpListenerConfig> = table(Object.values(http), (reader) => ({
-  listen: reader.get(http.listen),
-  trustedHosts: reader.get(http.trustedHosts),
-}));
+export const httpListenerTable: Kind<HttpListenerConfig> = table(Object.values(http), (reader) => {
+  const listen = reader.sound(http.listen);
+  const trustedHosts = reader.get(http.trustedHosts);
+  return listen === undefined ? undefined : { listen, trustedHosts };
+});

@@ -6,7 +6,7 @@ import { compile } from "./compile.js";
 import type { CompiledConfig, ShapingRules } from "./compiled.js";
 import { parseDocument, readBounded } from "./document.js";
 import { readNodeId } from "./node-id.js";
-import { formatProblems, type Problem, Problems, quote } from "./problems.js";
+import { formatProblems, inFileOrder, type Problem, Problems, quote } from "./problems.js";
 import { rootTable, type WrittenConfig } from "./settings.js";
 import { ShapingFiles } from "./shaping-files.js";
 
@@ -54,7 +54,7 @@ export function loadConfig(path: string, env: NodeJS.ProcessEnv = process.env): 
   }
   if (problems.errors.length > 0) throw invalid(problems);
   if (config.dns.hostsFile !== null) files.push(config.dns.hostsFile);
-  return { config, warnings: problems.warnings, files };
+  return { config, warnings: inFileOrder(problems.warnings), files };
 }
 
 /** The configuration file to use: `--config FILE`, `HIKYAKU_CONFIG`, `./hikyaku.toml`, `/etc/hikyaku/hikyaku.toml`. */
@@ -126,9 +126,12 @@ function nodeIdOf(dataDir: string, check: Check): string {
 }
 
 function invalid(problems: Problems): ConfigFault {
-  const all = [...problems.errors, ...problems.warnings];
+  const errors = inFileOrder(problems.errors);
   const dropped = problems.errorsDropped === 0 ? "" : `\n... and ${problems.errorsDropped} more errors`;
-  return new ConfigFault("config.invalid", formatProblems(problems.errors) + dropped, all);
+  return new ConfigFault("config.invalid", formatProblems(errors) + dropped, [
+    ...errors,
+    ...inFileOrder(problems.warnings),
+  ]);
 }
 
 /** The rules of shaping files alone, for a check without a server's file. Throws as {@link loadConfig}. */
@@ -153,5 +156,5 @@ export function loadShaping(
     shaping.add(document.values, new Check(path, dirname(resolve(path)), document.lines, problems, env));
   }
   if (problems.errors.length > 0) throw invalid(problems);
-  return { rules: shaping.rules(), warnings: problems.warnings };
+  return { rules: shaping.rules(), warnings: inFileOrder(problems.warnings) };
 }

@@ -1,6 +1,9 @@
 /** Longest part of a key that is compared. */
 const MAX_COMPARED = 64;
 
+/** Edits that a word costs which only goes on where the other ends: `smtp` is nearer to `smtp_listener` than to `node`. */
+const PREFIX_DISTANCE = 2;
+
 /**
  * The member of `known` that takes the fewest single-letter edits (insert, delete, replace, swap of neighbours) to reach
  * from `word`; case, `-` and `camelCase` are forgiven. Of equals the first; null only when `known` is empty.
@@ -10,7 +13,9 @@ export function nearest(word: string, known: Iterable<string>): string | null {
   let best: string | null = null;
   let bestDistance = Number.POSITIVE_INFINITY;
   for (const candidate of known) {
-    const distance = editDistance(wanted, normal(candidate));
+    const other = normal(candidate);
+    const begins = wanted.length >= 3 && (other.startsWith(wanted) || (other.length >= 3 && wanted.startsWith(other)));
+    const distance = begins ? Math.min(PREFIX_DISTANCE, editDistance(wanted, other)) : editDistance(wanted, other);
     if (distance < bestDistance) {
       bestDistance = distance;
       best = candidate;

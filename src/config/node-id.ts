@@ -50,10 +50,20 @@ function keepNodeId(dataDir: string): string {
     return id;
   } catch (error) {
     const errno = errnoOf(error);
-    if (errno === "EEXIST") return readNodeId(dataDir);
+    const kept = errno === "EEXIST" ? readNodeId(dataDir) : "";
+    if (kept !== "") return kept;
     throw new Fault("config.unreadable", `${path} cannot be written: ${messageOf(error)}`, { errno, cause: error });
   } finally {
-    rmSync(temporary, { force: true });
+    removeQuietly(temporary);
+  }
+}
+
+/** What is left behind of a failed attempt is only litter; its own failure says nothing new. */
+function removeQuietly(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // As said.
   }
 }
 

@@ -45,6 +45,14 @@ export class Problems {
   }
 }
 
+/** File by file as the files were met, and by line inside each. */
+export function inFileOrder(problems: readonly Problem[]): readonly Problem[] {
+  const files = [...new Set(problems.map((problem) => problem.file))];
+  const order = (a: Problem, b: Problem) =>
+    files.indexOf(a.file) - files.indexOf(b.file) || (a.line ?? 0) - (b.line ?? 0);
+  return [...problems].sort(order);
+}
+
 /** One line per problem: `FILE:LINE: KEY: MESSAGE`, as compilers print them, so that editors can jump there. */
 export function formatProblems(problems: readonly Problem[]): string {
   return problems.map(formatProblem).join("\n");

@@ -2,7 +2,7 @@ import { type Check, isReservedName, isTable } from "./check.js";
 import type { PathConfig, ShapingBlock, ShapingRules } from "./compiled.js";
 import type { Placed } from "./kinds.js";
 import { type Path, quote } from "./problems.js";
-import { blockTable, providerTable, type WrittenBlock } from "./shaping-settings.js";
+import { blockSettings, blockTable, providerTable, type WrittenBlock } from "./shaping-settings.js";
 import type { Draft } from "./table.js";
 import { isHostName } from "./text-kinds.js";
 
@@ -93,10 +93,12 @@ export class ShapingFiles {
   }
 }
 
+const blockKeys = new Set(blockSettings.map((one) => one.key));
+
 /** `[gmail.com]` is read as a table `com` in a table `gmail`; returns what was meant, or null. */
 function unquotedDomain(key: string, value: unknown): string | null {
   if (key.includes(".") || !isTable(value)) return null;
-  const inner = Object.keys(value).find((name) => name !== "sources" && isTable(value[name]));
+  const inner = Object.keys(value).find((name) => !blockKeys.has(name) && isTable(value[name]));
   return inner === undefined ? null : `${key}.${inner}`;
 }
 

@@ -102,6 +102,11 @@ export class TableReader {
     return of.kind.read(this.#values[of.key], this.path(of), this.check);
   }
 
+  /** As {@link get}, but undefined when the file gives a wrong value: for values that others are compared with. */
+  sound<T, D>(of: Setting<T, D>): T | D | undefined {
+    return this.has(of) ? this.given(of) : of.fallback;
+  }
+
   /** The compiled form of a section, made of defaults alone when the file does not have it. */
   section<T, D>(of: Setting<T, D>): T | undefined {
     return this.has(of) ? this.given(of) : of.kind.read({}, this.path(of), this.check);
