@@ -1,0 +1,87 @@
+import { InvalidArgumentError, Option } from "commander";
+import { parseDuration, parseSize } from "../base/units.js";
+import type { ListenAddress } from "../config/compiled.js";
+import { isAddress, isHostName } from "../config/text-kinds.js";
+
+// Readers of command-line values: each throws commander's `InvalidArgumentError` with what was expected.
+
+/** An option whose value is read by `parse`, with a default that help prints as `shown`. */
+export function optionWithDefault<T>(
+  flags: string,
+  description: string,
+  parse: (text: string) => T,
+  value: T,
+  shown: string,
+): Option {
+  return new Option(flags, description).argParser(parse).default(value, shown);
+}
+
+/** An address and a port; a bare port means this machine alone (127.0.0.1). Port 0 lets the system choose. */
+export function listenArgument(text: string): ListenAddress {
+  const address = addressArgument(/^\d+$/.test(text) ? `127.0.0.1:${text}` : text);
+  if (!isAddress(address.host)) throw new InvalidArgumentError("Expected an IP address and a port, 127.0.0.1:2026.");
+  return address;
+}
+
+/** A host name or an address, and a port from 1. */
+export function targetArgument(text: string): ListenAddress {
+  const address = addressArgument(text);
+  if (address.port === 0) throw new InvalidArgumentError("Expected a port from 1 to 65535.");
+  return address;
+}
+
+function addressArgument(text: string): ListenAddress {
+  const match = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text);
+  const host = match?.[1] ?? match?.[2] ?? "";
+  const port = Number(match?.[3]);
+  const good = match?.[1] === undefined ? isHostName(host) || isAddress(host) : host.includes(":") && isAddress(host);
+  if (!good || !(port <= 65_535))
+    throw new InvalidArgumentError("Expected HOST:PORT, as 127.0.0.1:2025 or [::1]:2025.");
+  return { host, port };
+}
+
+/** A whole number in bounds. */
+export function wholeArgument(low: number, high: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text.replace(/[_,]/g, ""));
+    if (text === "" || !Number.isInteger(value) || value < low || value > high) {
+      throw new InvalidArgumentError(`Expected a whole number from ${low} to ${high}.`);
+    }
+    return value;
+  };
+}
+
+/** A number from 0 to 100, fractions allowed, `%` tolerated. */
+export function percentArgument(text: string): number {
+  const value = Number(text.replace(/%$/, ""));
+  if (text === "" || !(value >= 0 && value <= 100)) throw new InvalidArgumentError("Expected a number from 0 to 100.");
+  return value;
+}
+
+/** A number above 0, fractions allowed. */
+export function rateArgument(text: string): number {
+  const value = Number(text.replace(/[_,]/g, ""));
+  if (!(value > 0 && value <= 1e9)) throw new InvalidArgumentError("Expected a number of messages per second above 0.");
+  return value;
+}
+
+/** A duration in ms from `30s`, `500ms`, `2m`; a bare number counts in `bareUnitMs`. */
+export function durationArgument(bareUnitMs: number): (text: string) => number {
+  return (text) => {
+    const value = /^\d+(\.\d+)?$/.test(text) ? Math.round(Number(text) * bareUnitMs) : parseDuration(text);
+    if (value === null || value > 7 * 86_400_000)
+      throw new InvalidArgumentError("Expected a duration, as 500ms or 30s.");
+    return value;
+  };
+}
+
+/** A size in bytes from `1024`, `10KiB`, `1MB`; here, as in other load generators, `k` is 1024 and `m` its square. */
+export function sizeArgument(text: string): number {
+  const short = /^(\d+)([km])$/i.exec(text);
+  const unit = short?.[2]?.toLowerCase() === "m" ? 1024 * 1024 : 1024;
+  const value = short === null ? parseSize(/^\d+$/.test(text) ? Number(text) : text) : Number(short[1]) * unit;
+  if (value === null || value < 1 || value > 1024 ** 3) {
+    throw new InvalidArgumentError("Expected a size up to 1GiB, as 1k, 10KiB or 2000.");
+  }
+  return value;
+}

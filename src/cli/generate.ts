@@ -1,0 +1,171 @@
+import { lookup } from "node:dns/promises";
+import { availableParallelism } from "node:os";
+import { type Command, InvalidArgumentError } from "commander";
+import { Fault, messageOf } from "../base/fault.js";
+import type { ListenAddress } from "../config/compiled.js";
+import { isAddress, isHostName } from "../config/text-kinds.js";
+import { DEFAULT_LOAD, type DomainShare, MIXED_SIZES, type SizeShare } from "../load/options.js";
+import { type LoadResult, resultJson, resultText } from "../load/result.js";
+import { type RunningLoad, startLoad } from "../load/run.js";
+import {
+  durationArgument,
+  optionWithDefault,
+  rateArgument,
+  sizeArgument,
+  targetArgument,
+  wholeArgument,
+} from "./arguments.js";
+
+const SECOND_MS = 1000;
+const DEFAULT_DURATION_MS = 60_000;
+const UNREACHABLE = 3;
+const DEFAULT_TARGET: ListenAddress = { host: "127.0.0.1", port: 2025 };
+
+interface GenerateFlags {
+  readonly target: ListenAddress;
+  readonly concurrency: number;
+  readonly count?: number;
+  readonly duration?: number;
+  readonly rate?: number;
+  readonly size: readonly SizeShare[];
+  readonly domain?: readonly DomainShare[];
+  readonly header?: readonly string[];
+  readonly pipelining: boolean;
+  readonly messagesPerConnection?: number;
+  readonly helo: string;
+  readonly from: string;
+  readonly timeout: number;
+  readonly seed: number;
+  readonly json?: boolean;
+}
+
+/** Adds `hikyaku generate` to the command line. */
+export function addGenerateCommand(program: Command): void {
+  program
+    .command("generate")
+    .description("send generated mail to a server over SMTP, as fast as it takes it or at a rate, and measure")
+    .addOption(
+      optionWithDefault("--target <ADDR>", "the server, HOST:PORT", targetArgument, DEFAULT_TARGET, "127.0.0.1:2025"),
+    )
+    .option("--concurrency <N>", "connections", wholeArgument(1, 100_000), availableParallelism() * 10)
+    .option("--count <N>", "messages to send, exactly", wholeArgument(1, Number.MAX_SAFE_INTEGER))
+    .option("--duration <TIME>", "send for so long (30s, 5m); 60s when there is no count", durationArgument(SECOND_MS))
+    .option("--rate <N>", "messages per second over all connections", rateArgument)
+    .addOption(
+      optionWithDefault(
+        "--size <SIZE>",
+        'whole message: 1k, 10KiB, 2000, or "mixed"',
+        sizesArgument,
+        DEFAULT_LOAD.sizes,
+        "1KiB",
+      ),
+    )
+    .option("--domain <NAME[:WEIGHT]>", "domain of recipients, repeatable (default: example.com)", domainArgument)
+    .option("--header <LINE>", 'further header, "Name: value", repeatable', headerArgument)
+    .option("--no-pipelining", "one command at a time, even where the server offers more")
+    .option("--messages-per-connection <N>", "open a new connection after so many", wholeArgument(1, 1_000_000_000))
+    .option("--helo <NAME>", "name given with EHLO", DEFAULT_LOAD.helo)
+    .option("--from <ADDRESS>", "return path", fromArgument, DEFAULT_LOAD.sender)
+    .addOption(
+      optionWithDefault(
+        "--timeout <TIME>",
+        "longest wait for a reply",
+        durationArgument(SECOND_MS),
+        DEFAULT_LOAD.timeoutMs,
+        "60s",
+      ),
+    )
+    .option("--seed <N>", "where chance begins: recipients and sizes", wholeArgument(0, 0xffff_ffff), DEFAULT_LOAD.seed)
+    .option("--json", "print the result as JSON")
+    .addHelpText("after", SIZES_HELP)
+    .action(runGenerate);
+}
+
+const SIZES_HELP = `
+Sizes count the whole message, headers included; k is 1024. "mixed" is made like newsletters and receipts: 2 KiB 20 %,
+5 KiB 20 %, 10 KiB 25 %, 25 KiB 20 %, 50 KiB 10 %, 100 KiB 4 %, 500 KiB 1 %. A connection that is lost, answered 421 or
+451 4.5.3, or left without an answer is opened again and its message sent again; that counts neither way.
+Exit status: 0 when all was accepted, 1 when something was refused or the run ended early, 3 when the server cannot be
+reached.`;
+
+function sizesArgument(text: string): readonly SizeShare[] {
+  return text === "mixed" ? MIXED_SIZES : [{ bytes: sizeArgument(text), weight: 1 }];
+}
+
+function domainArgument(text: string, before: readonly DomainShare[] = []): readonly DomainShare[] {
+  const [name = "", weight = "1", ...more] = text.split(":");
+  if (!isHostName(name) || more.length > 0)
+    throw new InvalidArgumentError("Expected a domain, as example.com or a.example:3.");
+  return [...before, { name: name.toLowerCase(), weight: wholeArgument(1, 1_000_000)(weight) }];
+}
+
+function headerArgument(text: string, before: readonly string[] = []): readonly string[] {
+  if (!/^[!-9;-~]+: ?[ -~]{0,900}$/.test(text))
+    throw new InvalidArgumentError('Expected "Name: value" in ASCII on one line.');
+  return [...before, text];
+}
+
+function fromArgument(text: string): string {
+  if (!/^[!-;=?-~]{1,250}$/.test(text) && text !== "") throw new InvalidArgumentError("Expected an address.");
+  return text;
+}
+
+async function addressOf(host: string): Promise<string> {
+  if (isAddress(host)) return host;
+  try {
+    return (await lookup(host)).address;
+  } catch (error) {
+    throw new Fault("socket.failed", `${host}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+async function runGenerate(flags: GenerateFlags): Promise<void> {
+  let target: ListenAddress;
+  try {
+    target = { host: await addressOf(flags.target.host), port: flags.target.port };
+  } catch (error) {
+    process.stderr.write(`hikyaku generate: ${messageOf(error)}\n`);
+    process.exitCode = UNREACHABLE;
+    return;
+  }
+  const endless = flags.count === undefined && flags.duration === undefined;
+  const run = startLoad({
+    target,
+    concurrency: flags.concurrency,
+    count: flags.count ?? null,
+    durationMs: flags.duration ?? (endless ? DEFAULT_DURATION_MS : null),
+    ratePerSecond: flags.rate ?? null,
+    sizes: flags.size,
+    domains: flags.domain ?? DEFAULT_LOAD.domains,
+    pipelining: flags.pipelining,
+    messagesPerConnection: flags.messagesPerConnection ?? null,
+    headers: flags.header ?? [],
+    helo: flags.helo,
+    sender: flags.from,
+    timeoutMs: flags.timeout,
+    seed: flags.seed,
+  });
+  const progress = process.stderr.isTTY ? setInterval(showProgress(run), SECOND_MS) : undefined;
+  // The first Ctrl-C lets what is under way come to its end; the second one is the system's.
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => run.stop());
+  const result = await run.done;
+  if (progress !== undefined) process.stderr.write("\n");
+  clearInterval(progress);
+  process.stdout.write(flags.json ? `${JSON.stringify(resultJson(result))}\n` : resultText(result));
+  process.exitCode = exitCode(result);
+}
+
+function exitCode(result: LoadResult): number {
+  if (result.error !== null && result.accepted + result.failed === 0) return UNREACHABLE;
+  return result.error !== null || result.failed > 0 ? 1 : 0;
+}
+
+function showProgress(run: RunningLoad): () => void {
+  let before = run.progress();
+  return () => {
+    const now = run.progress();
+    const rate = (now.accepted - before.accepted) / (now.seconds - before.seconds);
+    process.stderr.write(`\r${now.accepted} accepted, ${now.failed} refused, ${rate.toFixed(0)} msgs/s   `);
+    before = now;
+  };
+}
