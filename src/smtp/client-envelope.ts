@@ -72,11 +72,17 @@ export function mailLine(message: OutgoingMessage, size: number, utf8: boolean, 
   return line;
 }
 
-const UNSAFE: Answer = {
+const UNSAFE_SENDER: Answer = {
   kind: "refused",
   code: 501,
   enhanced: [5, 1, 7],
-  text: "the address cannot be written in an SMTP command",
+  text: "the sender's address cannot be written in an SMTP command",
+};
+const UNSAFE_RECIPIENT: Answer = {
+  kind: "refused",
+  code: 501,
+  enhanced: [5, 1, 3],
+  text: "the recipient's address cannot be written in an SMTP command",
 };
 const NEEDS_UTF8: Answer = {
   kind: "refused",
@@ -99,7 +105,7 @@ export function messageRefusal(
   ignore8bitChecks: boolean,
 ): Answer | null {
   const sender = addressKind(message.sender);
-  if (sender === "unsafe") return UNSAFE;
+  if (sender === "unsafe") return UNSAFE_SENDER;
   if (peer.maxSize > 0 && size > peer.maxSize) {
     return {
       kind: "refused",
@@ -115,6 +121,6 @@ export function messageRefusal(
 
 /** Why one recipient cannot be named to this peer, or null. `kind` is its {@link addressKind}. */
 export function recipientRefusal(kind: AddressKind, peer: Capabilities, ignore8bitChecks: boolean): Answer | null {
-  if (kind === "unsafe") return UNSAFE;
+  if (kind === "unsafe") return UNSAFE_RECIPIENT;
   return kind === "utf8" && !peer.smtpUtf8 && !ignore8bitChecks ? NEEDS_UTF8 : null;
 }

@@ -14,6 +14,33 @@ test("an address is one that the system's own parser takes, and no other", () =>
   );
 });
 
+test("addresses that are nearly right", () => {
+  const texts = [
+    "256.0.0.1",
+    "1.2.3.999",
+    "1.2.3",
+    "1.2.3.4.5",
+    "01.2.3.4",
+    "1:2:3:4:5:6:7::8",
+    "1:2:3:4:5:6:7:8",
+    "::1::",
+  ];
+  for (const text of [
+    ...texts,
+    "1:2:3:4:5:6:7::",
+    ":::",
+    ":1",
+    "1:",
+    "::1.2.3.4",
+    "::1.2.3.4:1",
+    "1.2.3.4::",
+    "::12345",
+    "::g",
+  ]) {
+    assert.equal(parseIp(text) !== null, isIP(text) !== 0, text);
+  }
+});
+
 test("words are in network order", () => {
   assert.deepEqual(parseIp("1.2.3.4")?.words, [0, 0, 0xffff, 0x01020304]);
   assert.deepEqual(parseIp("2001:db8::1:2")?.words, [0x20010db8, 0, 0, 0x00010002]);
