@@ -6,7 +6,6 @@ import { ContentFault, DotDecoder } from "./dot-decoder.js";
 import { KeptInput } from "./kept-input.js";
 import { LineEvent, LineReader } from "./line-reader.js";
 import type { Reply } from "./reply.js";
-import { printable } from "./reply-reader.js";
 import { ServerOutput } from "./server-output.js";
 import * as say from "./server-replies.js";
 import { MAX_ERRORS_IN_ROW, type ServerSettings } from "./server-settings.js";
@@ -87,11 +86,8 @@ export class ServerMachine {
   /** Bytes arrived: `buffer[start, end)`, not used after this returns. */
   feed(buffer: Buffer, start: number, end: number): void {
     if (start >= end || this.#phase === "closed") return;
-    if (this.#phase === "greeting") {
-      this.#endWith(say.SPOKE_FIRST, null);
-      return;
-    }
-    this.#run(buffer, start, end);
+    if (this.#phase === "greeting") this.#endWith(say.SPOKE_FIRST, null);
+    else this.#run(buffer, start, end);
     this.#output.flush();
   }
 
@@ -110,10 +106,10 @@ export class ServerMachine {
     this.#content.clear();
     if (this.#phase === "closed") {
       this.transaction.clear();
-      return;
+    } else {
+      this.#endMessage(reply);
+      this.#resume();
     }
-    this.#endMessage(reply);
-    this.#resume();
   }
 
   /** Nothing came for too long: 421 and close. Not while a message is being stored: its answer is on the way. */
@@ -198,8 +194,6 @@ export class ServerMachine {
         break;
       case LineEvent.flood:
         this.#endWith(say.LINE_FLOOD, null);
-        break;
-      default:
     }
     return lines.at;
   }
@@ -209,29 +203,25 @@ export class ServerMachine {
     const refusal = commands.read(this.#lines);
     const verb = commands.verb;
     if (more && endsGroup(verb) && this.#settings.enforceGroups) {
-      this.#endWith(say.OUT_OF_STEP, this.#lineForLog());
+      this.#endWith(say.OUT_OF_STEP, this.#lines.forLog());
       return;
     }
     const error = refusal ?? this.#runCommand(verb);
     if (error === null) this.#errors = 0;
-    else if (verb === Verb.foreign) this.#endWith(error, this.#lineForLog());
-    else this.#error(error, this.#lineForLog());
-  }
-
-  #lineForLog(): string {
-    const { buffer, start, end } = this.#lines;
-    return printable(buffer, start, Math.min(end, start + MAX_LOGGED_OCTETS));
+    else if (verb === Verb.foreign) this.#endWith(error, this.#lines.forLog());
+    else this.#error(error, this.#lines.forLog());
   }
 
   /** Runs a well-formed command; returns a refusal by the protocol, or null when it was answered or is being decided. */
   #runCommand(verb: Verb): Reply | null {
+    const isGreeted = this.helloName !== "";
     switch (verb) {
       case Verb.mail:
-        return this.#mail();
+        return isGreeted ? this.#mail() : say.HELLO_FIRST;
       case Verb.rcpt:
-        return this.#rcpt();
+        return isGreeted ? this.#rcpt() : say.HELLO_FIRST;
       case Verb.data:
-        return this.#data();
+        return isGreeted ? this.#data() : say.HELLO_FIRST;
       case Verb.ehlo:
       case Verb.helo:
         this.#clearTransaction();
@@ -254,7 +244,6 @@ export class ServerMachine {
   }
 
   #mail(): Reply | null {
-    if (this.helloName === "") return say.HELLO_FIRST;
     if (this.#open) return say.MAIL_TWICE;
     const { maxOctets, maxMessages } = this.#settings;
     if (maxOctets > 0 && commands.declaredSize > maxOctets) return say.TOO_BIG;
@@ -268,7 +257,6 @@ export class ServerMachine {
   }
 
   #rcpt(): Reply | null {
-    if (this.helloName === "") return say.HELLO_FIRST;
     if (!this.#open) return say.MAIL_FIRST;
     const recipient = commands.mailbox;
     if (recipient.utf8 && !this.transaction.smtpUtf8) return say.NEEDS_SMTPUTF8;
@@ -280,11 +268,10 @@ export class ServerMachine {
   }
 
   #data(): Reply | null {
-    if (this.helloName === "") return say.HELLO_FIRST;
     if (!this.#open) return say.MAIL_FIRST;
     if (this.transaction.recipients.length === 0) return say.RCPT_FIRST;
     this.#ask(Verb.data, NULL_SENDER);
-    const verdict = this.#host.onData(this.transaction);
+    const verdict = this.#host.onDataCommand(this.transaction);
     if (verdict !== null) this.#decide(verdict);
     return null;
   }
@@ -307,8 +294,8 @@ export class ServerMachine {
         this.#reject(verdict, `RCPT TO:<${this.#mailbox.text}>`, this.#mailbox);
       }
     } else if (this.#asked === Verb.mail) {
-      this.#open = accepted;
       if (accepted) {
+        this.#open = true;
         this.#output.say((verdict === say.ACCEPT ? say.MAIL_OK : verdict).wire);
       } else {
         this.#reject(verdict, `MAIL FROM:<${this.#mailbox.text}>`, null);
@@ -331,7 +318,11 @@ export class ServerMachine {
     const decoder = this.#decoder;
     const at = decoder.decode(buffer, start, end);
     if (decoder.done) {
-      const refusal = say.contentRefusal(decoder.faults) ?? this.#hopRefusal();
+      const { buffer: bytes, start: first, end: last } = this.#content;
+      let refusal = say.contentRefusal(decoder.faults);
+      if (refusal === null && this.#settings.countHops(bytes, first, last) > this.#settings.maxHops) {
+        refusal = say.TOO_MANY_HOPS;
+      }
       if (refusal === null) {
         this.#phase = "storing";
         this.#lent = true;
@@ -344,11 +335,6 @@ export class ServerMachine {
       this.#endWith(say.DRAIN_FLOOD, ".");
     }
     return at;
-  }
-
-  #hopRefusal(): Reply | null {
-    const { buffer, start, end } = this.#content;
-    return this.#settings.countHops(buffer, start, end) > this.#settings.maxHops ? say.TOO_MANY_HOPS : null;
   }
 
   /** Answers the end of data. The transaction is empty afterwards, good or bad (RFC 5321 §4.1.1.4). */
@@ -406,12 +392,9 @@ export class ServerMachine {
   }
 }
 
-/** Octets of a refused command that are kept for the log. */
-const MAX_LOGGED_OCTETS = 512;
 /** Largest buffer taken on the word of SIZE alone. */
 const MAX_EXPECTED_OCTETS = 256 * 1024;
 /** First octet of a TLS record: somebody who expects TLS from the start. */
 const TLS_HANDSHAKE = 0x16;
-
 /** One reader for all sessions of the thread: what it read is taken over before anybody else can use it. */
 const commands = new CommandReader();

@@ -50,7 +50,7 @@ export interface ServerHost {
   /** May this recipient have it? Relay rules live here. A bare postmaster has `domain` "": it is this host's own. */
   onRcpt(recipient: Mailbox, transaction: Transaction): Reply | null;
   /** May the content come? A refusal ends the transaction. */
-  onData(transaction: Transaction): Reply | null;
+  onDataCommand(transaction: Transaction): Reply | null;
   /**
    * The message is complete. The machine waits for `finish`, which may be called from inside; until then `content` and
    * `transaction` stay as they are, whatever happens to the connection.

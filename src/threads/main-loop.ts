@@ -67,10 +67,13 @@ export class MainLoop {
       this.#onPanic(error);
       return;
     }
-    if (waitMs <= 0) return this.wake();
+    if (waitMs <= 0) {
+      this.wake();
+      return;
+    }
     this.#sleeper.sleep();
-    if (this.#waiting()) return this.wake();
-    this.#arm(Math.min(waitMs, LONGEST_SLEEP_MS));
+    if (this.#waiting()) this.wake();
+    else this.#arm(Math.min(waitMs, LONGEST_SLEEP_MS));
   }
 
   /** Keeps a timer that fires no later than wanted; an early one is harmless, so it is not moved back. */

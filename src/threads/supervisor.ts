@@ -49,6 +49,8 @@ export interface SupervisorParts {
   readonly shards: readonly (readonly ShardIndex[])[];
   readonly ports: readonly number[];
   readonly sink: WorkerInit["sink"];
+  /** What the writers of the event log share. */
+  readonly logShared: SharedArrayBuffer;
   /** The log segment in force. */
   readonly segment: () => string;
   /** Where frames of a dying worker go. */
@@ -165,6 +167,7 @@ export class Supervisor {
       up,
       down,
       shared: shared.memory,
+      logShared: this.#parts.logShared,
       segment: this.#parts.segment(),
       ports: this.#parts.ports,
       sink: this.#parts.sink,
@@ -210,6 +213,7 @@ export class Supervisor {
     const counters = shared.counters(1 + seat.index);
     counters[Counter.connectionsOpen] = 0;
     counters[Counter.clientConnectionsOpen] = 0;
+    shared.listenerConnections(1 + seat.index).fill(0);
     if (reason !== null) {
       (shared.counters(0)[Counter.workersLost] as number)++;
       this.#events.lost(seat.index, reason);

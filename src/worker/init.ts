@@ -19,6 +19,8 @@ export interface WorkerInit {
   readonly down: SharedArrayBuffer;
   /** See `protocol/layout/shared-state.ts`. */
   readonly shared: SharedArrayBuffer;
+  /** See `worker/events/log-shared.ts`. */
+  readonly logShared: SharedArrayBuffer;
   /** Path of the log segment to begin with. */
   readonly segment: string;
   /** Ports of the listeners, in the configuration's order, as reserved by the main thread. */

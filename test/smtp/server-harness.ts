@@ -91,7 +91,7 @@ export class Recorder implements ServerHost {
     return this.#verdict(`rcpt ${recipient.text}`);
   }
 
-  onData(): Reply | null {
+  onDataCommand(): Reply | null {
     return this.#verdict("data");
   }
 

@@ -1,23 +1,24 @@
 /**
- * The words that all threads share, apart from the rings: doorbells, the event log's sequence, the count of waiting
- * messages by which workers refuse before they promise, and each thread's block of counters.
+ * The words that all threads share, apart from the rings: doorbells, the count of waiting messages by which workers
+ * refuse before they promise, and each thread's block of counters.
  *
  * Runs on   every thread, each over the same SharedArrayBuffer
- * Owns      per field one writer, named below (the sequence is the exception: atomic for all)
+ * Owns      per field one writer, named below
  * When full nothing grows
  * On failure nothing can fail
  *
- *     line 0            sequence of the event log (u64, atomic add by any worker)
- *     line 1            messages in the scheduler's table (f64, scheduler writes), and the most it may hold
- *     line 2            state bits of the process (i32, scheduler writes)
- *     line 3 + t        doorbell of thread t (0 = scheduler, 1 + w = worker w)
+ *     line 0            messages in the scheduler's table (f64, scheduler writes), and the most it may hold
+ *     line 1            state bits of the process (i32, scheduler writes)
+ *     line 2 + t        doorbell of thread t (0 = scheduler, 1 + w = worker w)
  *     then              counters, one block of whole cache lines per thread (f64, the thread itself writes)
  */
 import { COUNTER_COUNT } from "../metrics.js";
 
 const LINE = 64;
-const FIXED_LINES = 3;
-const COUNTER_LINES = Math.ceil((COUNTER_COUNT * 8) / LINE);
+const FIXED_LINES = 2;
+/** Most SMTP listeners of a configuration: each has a place for its open connections in every thread's block. */
+export const MAX_LISTENERS = 64;
+const COUNTER_LINES = Math.ceil(((COUNTER_COUNT + MAX_LISTENERS) * 8) / LINE);
 
 /** Bits of {@link SharedState.flags}. */
 export enum ProcessFlag {
@@ -39,57 +40,73 @@ export class SharedState {
 
   readonly memory: SharedArrayBuffer;
   readonly words: Int32Array;
-  /** Next sequence number to give, one element. */
-  readonly sequence: BigUint64Array;
   readonly #doubles: Float64Array;
   readonly #threads: number;
 
   constructor(memory: SharedArrayBuffer) {
     this.memory = memory;
     this.words = new Int32Array(memory);
-    this.sequence = new BigUint64Array(memory, 0, 1);
     this.#doubles = new Float64Array(memory);
     this.#threads = (memory.byteLength / LINE - FIXED_LINES) / (1 + COUNTER_LINES);
   }
 
   /** Messages in the scheduler's table; written by the scheduler once a turn. */
   get messages(): number {
-    return this.#doubles[LINE / 8] as number;
+    return this.#doubles[0] as number;
   }
 
   set messages(count: number) {
-    this.#doubles[LINE / 8] = count;
+    this.#doubles[0] = count;
   }
 
   /** Most messages that may wait; written by the scheduler at start. */
   get maxMessages(): number {
-    return this.#doubles[LINE / 8 + 1] as number;
+    return this.#doubles[1] as number;
   }
 
   set maxMessages(count: number) {
-    this.#doubles[LINE / 8 + 1] = count;
+    this.#doubles[1] = count;
   }
 
   /** Bits of {@link ProcessFlag}; written by the scheduler. */
   get flags(): number {
-    return Atomics.load(this.words, (2 * LINE) >> 2);
+    return Atomics.load(this.words, LINE >> 2);
   }
 
   set flags(bits: number) {
-    Atomics.store(this.words, (2 * LINE) >> 2, bits);
+    Atomics.store(this.words, LINE >> 2, bits);
   }
 
   /** The counters of one thread (0 = scheduler, 1 + w = worker w), indexed by `Counter`. Only that thread adds to them. */
   counters(thread: number): Float64Array {
-    const start = (FIXED_LINES + this.#threads + thread * COUNTER_LINES) * LINE;
-    return new Float64Array(this.memory, start, COUNTER_COUNT);
+    return this.#block(thread, 0, COUNTER_COUNT);
+  }
+
+  /** Open connections by listener, of one thread; only that thread writes them. */
+  listenerConnections(thread: number): Float64Array {
+    return this.#block(thread, COUNTER_COUNT, MAX_LISTENERS);
   }
 
   /** The sum of a counter over all threads. */
   sum(counter: number): number {
+    return this.#total(counter);
+  }
+
+  /** Open connections of a listener over all threads. */
+  openConnections(listener: number): number {
+    return this.#total(COUNTER_COUNT + listener);
+  }
+
+  #block(thread: number, first: number, length: number): Float64Array {
+    const line = FIXED_LINES + this.#threads + thread * COUNTER_LINES;
+    return new Float64Array(this.memory, line * LINE + first * 8, length);
+  }
+
+  #total(place: number): number {
     let total = 0;
     for (let thread = 0; thread < this.#threads; thread++) {
-      total += this.#doubles[((FIXED_LINES + this.#threads + thread * COUNTER_LINES) * LINE) / 8 + counter] as number;
+      const line = FIXED_LINES + this.#threads + thread * COUNTER_LINES;
+      total += this.#doubles[(line * LINE) / 8 + place] as number;
     }
     return total;
   }

@@ -1,0 +1,263 @@
+/**
+ * The sending side of a worker: its paths, its sessions, and what is written down about their outcomes.
+ *
+ * Runs on   a worker
+ * Owns      the paths that the scheduler described and the sessions that it opened
+ * When full the scheduler opens no more sessions than its limits allow
+ * On failure a session's trouble becomes an outcome; nothing is thrown
+ */
+import { randomUUID } from "node:crypto";
+import { assert, unreachable } from "../../base/assert.js";
+import type { PathId, Row, SessionId, ShardIndex, SpoolKey } from "../../base/brands.js";
+import type { Clock } from "../../base/clock.js";
+import type { Random } from "../../base/random.js";
+import type { Connection, ConnectionHandler, ConnectOptions, Reactor } from "../../native/binding.js";
+import { OutcomeFlag, OutcomeKind } from "../../protocol/layout/frames.js";
+import { createdMs, messageId } from "../../protocol/message-id.js";
+import type { PathDefinition } from "../../protocol/messages.js";
+import { Counter } from "../../protocol/metrics.js";
+import type { ResponseText } from "../../protocol/records.js";
+import type { OutgoingMessage } from "../../smtp/client-envelope.js";
+import type { AttemptFacts, MessageFacts, MessageRecordKind } from "../events/record.js";
+import { MessageFlag, type SpooledMessage, type Unreadable } from "../spool/envelope.js";
+import { EgressPath } from "./path.js";
+import { type Lookup, lookupOf, makePlan, type Plan, type ResolvedHost } from "./plan.js";
+import { type Assigned, EgressSession, type SessionHost, type SettledEnd } from "./session.js";
+import type { Fate } from "./verdict.js";
+
+/** What the sending side needs of its worker. */
+export interface EgressParts {
+  readonly reactor: Reactor;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly hostname: string;
+  /** See `nodeDigits`. */
+  readonly node: string;
+  readonly counters: Float64Array;
+  /** Finds addresses of a host; `done` is called exactly once, with empty lists when there are none. */
+  readonly resolve: (
+    host: string,
+    lookup: Lookup,
+    done: (v4: readonly string[], v6: readonly string[]) => void,
+  ) => void;
+  /** Whether this worker writes that shard. */
+  readonly owns: (shard: ShardIndex) => boolean;
+  readonly read: (shard: ShardIndex, key: SpoolKey) => SpooledMessage | Unreadable;
+  /** Has a settled message leave the spool as soon as its record is written. Only for shards of this worker. */
+  readonly remove: (shard: ShardIndex, key: SpoolKey, row: Row) => void;
+  readonly log: (kind: MessageRecordKind, message: MessageFacts, response: ResponseText, attempt: AttemptFacts) => void;
+  readonly outcome: (row: Row, session: SessionId, kind: OutcomeKind, flags: number, code: number) => void;
+  readonly sessionUp: (session: SessionId) => void;
+  readonly sessionEnded: (session: SessionId) => void;
+}
+
+/** See the file's header. */
+export class Egress implements SessionHost {
+  readonly #parts: EgressParts;
+  readonly #paths = new Map<PathId, EgressPath>();
+  readonly #sessions = new Map<SessionId, EgressSession>();
+
+  constructor(parts: EgressParts) {
+    this.#parts = parts;
+  }
+
+  /** Sessions that are open. */
+  get size(): number {
+    return this.#sessions.size;
+  }
+
+  /** Learns of a path, or of its new definition; sessions that are open keep the old one. */
+  definePath(definition: PathDefinition): void {
+    this.#paths.set(definition.id, new EgressPath(definition, this.#parts.hostname, this.#parts.clock));
+  }
+
+  forgetPath(id: PathId): void {
+    this.#paths.delete(id);
+  }
+
+  /** Opens a session. Its first message follows at once. */
+  open(id: SessionId, pathId: PathId): void {
+    const path = this.#paths.get(pathId);
+    assert(path !== undefined, "a path is described before a session is opened on it");
+    const session = new EgressSession(id, path, randomUUID(), this);
+    this.#sessions.set(id, session);
+    session.start();
+  }
+
+  /** Gives a message to a session; one that is over hands it back. */
+  deliver(id: SessionId, row: Row, shard: ShardIndex, key: SpoolKey, attempts: number): void {
+    const session = this.#sessions.get(id);
+    if (session?.give({ row, shard, key, attempts }) === true) return;
+    this.#parts.outcome(row, id, OutcomeKind.returned, 0, 0);
+  }
+
+  /** Ends a session politely. */
+  close(id: SessionId): void {
+    this.#sessions.get(id)?.quit();
+  }
+
+  /** Ends all sessions politely, each after the message under way. */
+  quitAll(): void {
+    for (const session of [...this.#sessions.values()]) session.quit();
+  }
+
+  /** Ends all sessions at once. */
+  abortAll(): void {
+    for (const session of [...this.#sessions.values()]) session.abort();
+  }
+
+  /** Looks after time-outs; a few times a second. */
+  sweep(): void {
+    const nowMs = this.#parts.clock.monoMs();
+    for (const session of this.#sessions.values()) session.sweep(nowMs);
+  }
+
+  // ── what sessions ask ────────────────────────────────────────────────────────────────────────────────────────────
+
+  connect(options: ConnectOptions, handler: ConnectionHandler): Connection {
+    return this.#parts.reactor.connect(options, handler);
+  }
+
+  plan(path: EgressPath, done: (plan: Plan) => void): void {
+    const lookup = lookupOf(path.config.ipLookupStrategy);
+    const resolved: ResolvedHost[] = [];
+    let open = path.hosts.length;
+    const found = (host: ResolvedHost): void => {
+      resolved.push(host);
+      if (--open === 0) done(makePlan(inOrder(path, resolved), path.rules, this.#parts.random));
+    };
+    if (open === 0) done({ kind: "none" });
+    for (const host of path.hosts) {
+      if (host.address !== null || host.unix !== null) found({ host, v4: [], v6: [] });
+      else this.#parts.resolve(host.name, lookup, (v4, v6) => found({ host, v4, v6 }));
+    }
+  }
+
+  load(session: EgressSession, assigned: Assigned): OutgoingMessage | null {
+    const message = this.#parts.read(assigned.shard, assigned.key);
+    if (message.kind !== "message") {
+      this.#unreadable(session, assigned, message);
+      return null;
+    }
+    session.loaded = message;
+    const { flags, envelope, content } = message;
+    return {
+      sender: envelope.sender,
+      recipients: [envelope.recipient],
+      content,
+      hasDotLines: (flags & MessageFlag.hasDotLines) !== 0,
+      hasBareLineEnds: false,
+      has8bit: (flags & MessageFlag.has8bit) !== 0,
+      needsUtf8: (flags & MessageFlag.needsUtf8) !== 0,
+    };
+  }
+
+  up(session: EgressSession): void {
+    (this.#parts.counters[Counter.clientConnectionsTotal] as number)++;
+    (this.#parts.counters[Counter.clientConnectionsOpen] as number)++;
+    this.#parts.sessionUp(session.id);
+  }
+
+  settled(session: EgressSession, assigned: Assigned, fate: Fate, end: SettledEnd): void {
+    const { counters, outcome } = this.#parts;
+    if (end !== "goes-on") this.#forget(session);
+    let flags = end === "goes-on" ? 0 : OutcomeFlag.sessionEnded;
+    switch (fate.kind) {
+      case "delivered":
+        (counters[Counter.delivered] as number)++;
+        (counters[Counter.bytesSent] as number) += session.loaded?.content.length ?? 0;
+        this.#finish(session, assigned, OutcomeKind.delivered, "Delivery", fate.response, flags);
+        break;
+      case "bounced":
+        (counters[Counter.failures] as number)++;
+        this.#finish(session, assigned, OutcomeKind.bounced, "Bounce", fate.response, flags);
+        break;
+      case "transient":
+      case "next-host":
+      case "again":
+        (counters[Counter.transientFailures] as number)++;
+        if (end === "unreachable") flags |= OutcomeFlag.connectFailed;
+        this.#record(session, assigned, "TransientFailure", fate.response);
+        outcome(assigned.row, session.id, OutcomeKind.transient, flags, fate.response.code);
+        break;
+      case "returned":
+        outcome(assigned.row, session.id, OutcomeKind.returned, flags, 0);
+        break;
+      default:
+        unreachable(fate);
+    }
+    session.loaded = null;
+  }
+
+  ended(session: EgressSession): void {
+    this.#forget(session);
+    this.#parts.sessionEnded(session.id);
+  }
+
+  #forget(session: EgressSession): void {
+    if (this.#sessions.delete(session.id) && session.wasUp) {
+      (this.#parts.counters[Counter.clientConnectionsOpen] as number)--;
+    }
+  }
+
+  /** The last of a message: its record, its outcome, and its way out of the spool. */
+  #finish(
+    session: EgressSession,
+    assigned: Assigned,
+    kind: OutcomeKind,
+    record: MessageRecordKind,
+    response: ResponseText,
+    flags: number,
+  ): void {
+    const { row, shard, key } = assigned;
+    this.#record(session, assigned, record, response);
+    const own = this.#parts.owns(shard);
+    if (own) this.#parts.remove(shard, key, row);
+    this.#parts.outcome(row, session.id, kind, own ? flags | OutcomeFlag.removing : flags, response.code);
+  }
+
+  #record(session: EgressSession, assigned: Assigned, kind: MessageRecordKind, response: ResponseText): void {
+    const message = session.loaded ?? this.#parts.read(assigned.shard, assigned.key);
+    if (message.kind !== "message") return;
+    const facts: MessageFacts = {
+      id: messageId(this.#parts.node, assigned.shard, assigned.key),
+      envelope: message.envelope,
+      size: message.content.length,
+      createdMs: createdMs(assigned.key),
+      numAttempts: assigned.attempts,
+    };
+    this.#parts.log(kind, facts, response, attemptOf(session));
+  }
+
+  /** A message that its shard cannot give: gone, or damaged and moved to quarantine by its owner. */
+  #unreadable(session: EgressSession, assigned: Assigned, found: Unreadable): void {
+    // While the disk cannot be read nothing was tried; otherwise the entry is lost to delivery. Its owner has moved it to
+    // quarantine, or will at the next start when it is another worker's.
+    const kind = found.kind === "failed" ? OutcomeKind.returned : OutcomeKind.quarantined;
+    this.#parts.outcome(assigned.row, session.id, kind, 0, 0);
+  }
+}
+
+/** Answers arrive in any order; the path's order counts. */
+function inOrder(path: EgressPath, resolved: readonly ResolvedHost[]): readonly ResolvedHost[] {
+  return path.hosts.map((host) => resolved.find((one) => one.host === host)!);
+}
+
+function attemptOf(session: EgressSession): AttemptFacts {
+  const { path, target } = session;
+  const peer =
+    target === null ? null : { name: target.name, addr: target.address ?? target.unix ?? "", isSecure: false };
+  return {
+    site: path.name,
+    peer,
+    egressPool: path.pool,
+    egressSource: path.source,
+    sourceAddress: session.localAddress,
+    deliveryProtocol: "ESMTP",
+    tlsCipher: null,
+    tlsProtocolVersion: null,
+    tlsPeerSubjectName: null,
+    providerName: path.config.providerName,
+    sessionId: session.logId,
+  };
+}

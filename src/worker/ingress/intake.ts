@@ -1,0 +1,221 @@
+/**
+ * Intake: from a complete message to the reply that takes responsibility for it. The one place that answers 250.
+ *
+ * Runs on   a worker
+ * Owns      the messages that are stored and not yet announced to the scheduler
+ * When full `refusal` names the limit that is hit, before a message is taken; nothing is taken that cannot be kept
+ * On failure a failed commit is answered 451, and nothing of the message is delivered later
+ *
+ *     take ─▶ spool shard (one commit for many) ─▶ Reception record ─▶ announced to the scheduler ─▶ 250
+ */
+import type { ShardIndex, SpoolKey } from "../../base/brands.js";
+import type { Clock } from "../../base/clock.js";
+import type { Fault } from "../../base/fault.js";
+import type { Durability } from "../../config/compiled.js";
+import { receivedHeader } from "../../mail/received.js";
+import { ProcessFlag, type SharedState } from "../../protocol/layout/shared-state.js";
+import { messageId } from "../../protocol/message-id.js";
+import { Counter } from "../../protocol/metrics.js";
+import type { Mailbox } from "../../smtp/address.js";
+import type { ReceivedContent } from "../../smtp/content.js";
+import { Reply } from "../../smtp/reply.js";
+import type { Transaction } from "../../smtp/server-transaction.js";
+import type { Reception } from "../spool/envelope.js";
+import type { NewRecipient, NewTransaction, Shard } from "../spool/shard.js";
+import type { StoreWaiter } from "../spool/write-batch.js";
+
+const STOPPING = new Reply(421, [4, 3, 2], "Server shutting down, try again later");
+const QUEUE_FULL = new Reply(452, [4, 3, 1], "Too many messages are waiting, try again later");
+const SPOOL_UNHEALTHY = new Reply(451, [4, 3, 0], "The spool cannot take messages now, try again later");
+const SPOOL_CLOSED = new Reply(421, [4, 3, 2], "The spool cannot take messages now, try again later");
+const NOT_STORED = new Reply(451, [4, 3, 0], "The message could not be stored, try again later");
+const LOG_UNHEALTHY = new Reply(451, [4, 3, 0], "The event log cannot be written now, try again later");
+const BUSY = new Reply(451, [4, 3, 2], "Too busy, try again later");
+
+/** Largest content that is copied out of the receive buffer rather than taking the buffer with it. */
+const COPY_UP_TO = 16 * 1024;
+
+/** What intake knows about the session that a message came from. */
+export interface MessageSource {
+  readonly reception: Reception;
+  /** See `mail/received.ts`; null when no trace header is wanted. */
+  readonly tracePrefix: string | null;
+  /** EHLO name and address of the client. */
+  readonly peerName: string;
+  readonly peerAddress: string;
+  /** This host's name: where a postmaster without a domain lives. */
+  readonly hostname: string;
+  /** The reply to the message, good or bad; called exactly once per taken message. */
+  finish(reply: Reply): void;
+}
+
+/** What intake needs of its worker. */
+export interface IntakeParts {
+  readonly clock: Clock;
+  /** The worker's primary shard, which takes all new mail. */
+  readonly shard: Shard;
+  readonly shared: SharedState;
+  readonly counters: Float64Array;
+  /** See `nodeDigits`. */
+  readonly node: string;
+  readonly durability: Durability;
+  /** Flags of the content as the spool keeps them. */
+  readonly flagsOf: (content: ReceivedContent, transaction: Transaction) => number;
+  /** Whether the event log takes records. */
+  readonly logHealthy: () => boolean;
+  /** Writes a Reception record. */
+  readonly logReception: (stored: StoredMessage, recipient: number) => void;
+  /** Tells the scheduler; false when it cannot be told now. */
+  readonly announce: (shard: ShardIndex, key: SpoolKey, queue: string, size: number) => boolean;
+}
+
+/** A message from its handing over to its reply. */
+export class StoredMessage implements StoreWaiter {
+  readonly source: MessageSource;
+  readonly transaction: NewTransaction;
+  readonly ids: readonly string[];
+  readonly #intake: Intake;
+  /** Recipients that the scheduler was told of. */
+  announced = 0;
+  /** The reply was given without waiting any longer: if it is stored after all, it must go. */
+  abandoned = false;
+
+  constructor(intake: Intake, source: MessageSource, transaction: NewTransaction, ids: readonly string[]) {
+    this.#intake = intake;
+    this.source = source;
+    this.transaction = transaction;
+    this.ids = ids;
+  }
+
+  onStored(fault: Fault | null): void {
+    this.#intake.stored(this, fault);
+  }
+}
+
+/** See the file's header. */
+export class Intake {
+  readonly #parts: IntakeParts;
+  /** Stored messages that the scheduler could not be told of yet, oldest first; at most one per session. */
+  #unannounced: StoredMessage[] = [];
+
+  constructor(parts: IntakeParts) {
+    this.#parts = parts;
+  }
+
+  /** Why a connection is refused in place of the greeting, null when it is not. */
+  connectRefusal(): Reply | null {
+    const { shared, shard } = this.#parts;
+    if ((shared.flags & ProcessFlag.stopping) !== 0) return STOPPING;
+    return shard.fault === null ? null : SPOOL_CLOSED;
+  }
+
+  /** Why no message is taken now, null when one is. Asked before a transaction begins and before its content. */
+  refusal(): Reply | null {
+    const { shared, shard } = this.#parts;
+    if ((shared.flags & ProcessFlag.stopping) !== 0) return STOPPING;
+    if (shard.fault !== null) return SPOOL_UNHEALTHY;
+    if (!this.#parts.logHealthy()) return LOG_UNHEALTHY;
+    if (shared.messages >= shared.maxMessages) return QUEUE_FULL;
+    if (this.#unannounced.length > 0) return BUSY;
+    return null;
+  }
+
+  /** Takes a complete message. The source's `finish` is called once, later or from inside. */
+  take(source: MessageSource, content: ReceivedContent, transaction: Transaction): StoredMessage | null {
+    const { shard, clock, node } = this.#parts;
+    const recipients = transaction.recipients;
+    const firstKey = shard.newKeys(recipients.length);
+    const ids = recipients.map((_, i) => messageId(node, shard.index, (firstKey + i) as SpoolKey));
+    if (source.tracePrefix !== null) {
+      const only = recipients.length === 1 ? addressOf(recipients[0]!, source.hostname) : null;
+      content.prepend(receivedHeader(source.tracePrefix, source.reception.protocol, ids[0]!, only, clock.wallMs()));
+    }
+    const stored = new StoredMessage(
+      this,
+      source,
+      {
+        firstKey,
+        content: keep(content),
+        sender: transaction.sender?.text ?? "",
+        recipients: recipients.map((mailbox) => recipientOf(mailbox, source.hostname)),
+        reception: source.reception,
+        meta: null,
+        flags: this.#parts.flagsOf(content, transaction),
+        dueMs: 0,
+        forceFlush: false,
+      },
+      ids,
+    );
+    const fault = shard.storeTransaction(stored.transaction, stored);
+    if (fault === null) return stored;
+    source.finish(SPOOL_UNHEALTHY);
+    return null;
+  }
+
+  /** A commit has ended. Called by {@link StoredMessage}. */
+  stored(message: StoredMessage, fault: Fault | null): void {
+    if (message.abandoned) {
+      if (fault === null) this.#discard(message);
+      return;
+    }
+    if (fault !== null) {
+      message.source.finish(NOT_STORED);
+      return;
+    }
+    const { recipients } = message.transaction;
+    for (let i = 0; i < recipients.length; i++) this.#parts.logReception(message, i);
+    if (this.#unannounced.length > 0 || !this.#announce(message)) this.#unannounced.push(message);
+  }
+
+  /** Tries once more to tell the scheduler; called every turn. Returns whether all is told. */
+  retryAnnouncements(): boolean {
+    if (this.#unannounced.length === 0) return true;
+    const waiting = this.#unannounced;
+    this.#unannounced = [];
+    for (let i = 0; i < waiting.length; i++) {
+      if (this.#announce(waiting[i]!)) continue;
+      this.#unannounced = waiting.slice(i);
+      return false;
+    }
+    return true;
+  }
+
+  #announce(message: StoredMessage): boolean {
+    const { shard, counters, announce } = this.#parts;
+    const { firstKey, recipients, content } = message.transaction;
+    for (; message.announced < recipients.length; message.announced++) {
+      const key = (firstKey + message.announced) as SpoolKey;
+      if (!announce(shard.index, key, recipients[message.announced]!.queue, content.length)) return false;
+    }
+    (counters[Counter.messagesReceived] as number) += recipients.length;
+    (counters[Counter.bytesReceived] as number) += content.length;
+    // After the scheduler knows, the message is ours whatever the client hears.
+    message.source.finish(new Reply(250, [2, 0, 0], `OK ids=${message.ids.join(" ")}`));
+    return true;
+  }
+
+  /** A message that was answered with a failure before it was stored: nothing rejected is ever delivered. */
+  #discard(message: StoredMessage): void {
+    const { firstKey, recipients } = message.transaction;
+    for (let i = 0; i < recipients.length; i++) this.#parts.shard.remove((firstKey + i) as SpoolKey, 0);
+  }
+}
+
+/** The content as the spool may keep it: copied when small, so that its large buffer is free for the next message. */
+function keep(content: ReceivedContent): Buffer {
+  const bytes = content.bytes();
+  if (bytes.length <= COPY_UP_TO) return Buffer.from(bytes);
+  content.detach();
+  return bytes;
+}
+
+function addressOf(mailbox: Mailbox, hostname: string): string {
+  return mailbox.domain === "" ? `${mailbox.text}@${hostname}` : mailbox.text;
+}
+
+function recipientOf(mailbox: Mailbox, hostname: string): NewRecipient {
+  return {
+    recipient: addressOf(mailbox, hostname),
+    queue: mailbox.domain === "" ? hostname.toLowerCase() : mailbox.domain,
+  };
+}

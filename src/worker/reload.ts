@@ -1,0 +1,101 @@
+/**
+ * Tells the scheduler of the messages that a shard held when it was opened, as fast as the scheduler takes them.
+ *
+ * Runs on   a worker
+ * Owns      the scans that are under way, one shard after the other
+ * When full a step stops when the ring has no comfortable room; the next turn goes on
+ * On failure a damaged row is quarantined by its shard and the scan goes on; storage that cannot be read at all is
+ *           reported as a fault, and what was not announced stays on disk for the next start
+ */
+import type { ShardIndex, SpoolKey } from "../base/brands.js";
+import { type Fault, Fault as FaultError, messageOf } from "../base/fault.js";
+import type { KeyRange } from "./init.js";
+import type { Replay } from "./spool/replay.js";
+import type { Shard } from "./spool/shard.js";
+
+/** Rows per step: a step takes a few milliseconds at most. */
+const ROWS_PER_STEP = 1000;
+
+/** What the reload needs of its worker. */
+export interface ReloadParts {
+  /** Whether the ring has room for a step's rows. */
+  readonly roomy: () => boolean;
+  readonly announce: (
+    shard: ShardIndex,
+    key: SpoolKey,
+    queue: string,
+    size: number,
+    attempts: number,
+    dueMs: number,
+  ) => boolean;
+  readonly loaded: (shard: ShardIndex, rows: number, quarantined: number) => void;
+  readonly failed: (fault: Fault) => void;
+}
+
+interface Scan {
+  readonly shard: Shard;
+  readonly replay: Replay;
+}
+
+/** See the file's header. */
+export class Reload {
+  readonly #parts: ReloadParts;
+  readonly #scans: Scan[] = [];
+  /** Rows that a step found and the ring had no room for. */
+  readonly #held: { shard: ShardIndex; key: SpoolKey; queue: string; size: number; attempts: number; dueMs: number }[] =
+    [];
+
+  constructor(parts: ReloadParts) {
+    this.#parts = parts;
+  }
+
+  /** Whether anything remains to be announced. */
+  get busy(): boolean {
+    return this.#scans.length > 0;
+  }
+
+  /** Adds a shard. Only rows in `ranges` are announced; all are counted. */
+  add(shard: Shard, ranges: readonly KeyRange[]): void {
+    const from = ranges[0]?.after ?? Number.MAX_SAFE_INTEGER;
+    const sink = {
+      onRow: (key: SpoolKey, queue: string, size: number, attempts: number, dueMs: number): void => {
+        if (!ranges.some((range) => key > range.after && key <= range.through)) return;
+        const announced =
+          this.#held.length === 0 && this.#parts.announce(shard.index, key, queue, size, attempts, dueMs);
+        if (!announced) this.#held.push({ shard: shard.index, key, queue, size, attempts, dueMs });
+      },
+    };
+    this.#scans.push({ shard, replay: shard.replay(sink, from) });
+  }
+
+  /** One bounded step; called every turn. */
+  step(): void {
+    const scan = this.#scans[0];
+    if (scan === undefined || !this.#sendHeld() || !this.#parts.roomy()) return;
+    let finished: boolean;
+    try {
+      finished = scan.replay.step(ROWS_PER_STEP);
+    } catch (error) {
+      this.#scans.shift();
+      const fault = error instanceof FaultError ? error : new FaultError("spool.damaged", messageOf(error));
+      this.#parts.failed(fault);
+      return;
+    }
+    if (finished && this.#sendHeld()) this.#finish(scan);
+  }
+
+  #finish(scan: Scan): void {
+    this.#scans.shift();
+    this.#parts.loaded(scan.shard.index, scan.replay.reported, scan.replay.quarantined);
+  }
+
+  #sendHeld(): boolean {
+    let sent = 0;
+    for (const row of this.#held) {
+      if (!this.#parts.announce(row.shard, row.key, row.queue, row.size, row.attempts, row.dueMs)) break;
+      sent++;
+    }
+    this.#held.splice(0, sent);
+    return this.#held.length === 0;
+  }
+}

@@ -1,0 +1,127 @@
+/**
+ * The spool as one worker sees it: the shards that it writes, and handles for reading those of others.
+ *
+ * Runs on   a worker
+ * Owns      its shards, its reading handles, and removals that wait for their log records to be written
+ * When full bounded by the messages in hand
+ * On failure a shard reports its fault and refuses mail; reading says why a message cannot be had
+ */
+import { assert } from "../base/assert.js";
+import type { Row, ShardIndex, SpoolKey } from "../base/brands.js";
+import type { Clock } from "../base/clock.js";
+import { Fault, messageOf } from "../base/fault.js";
+import { Counter } from "../protocol/metrics.js";
+import type { WorkerInit } from "./init.js";
+import type { SpooledMessage, Unreadable } from "./spool/envelope.js";
+import { Shard, type ShardEvents } from "./spool/shard.js";
+import { ShardReader } from "./spool/shard-reader.js";
+
+/** Recently stored messages kept in memory per worker, so that a first attempt need not read them. */
+const RECENT_BYTES = 16 * 1024 * 1024;
+/** In the weaker modes of durability, how long after a commit the disk is asked to keep it. */
+const SYNC_INTERVAL_MS = 1000;
+
+/** What the worker hears from its shards. */
+export interface ShardsEvents {
+  /** The entries of these rows are gone. */
+  removed(rows: readonly number[]): void;
+  /** A batch is over: replies and confirmations can leave. */
+  batch(): void;
+  quarantined(shard: ShardIndex, key: SpoolKey, reason: string): void;
+  fault(fault: Fault): void;
+}
+
+/** See the file's header. */
+export class Shards {
+  readonly #spoolPath: string;
+  readonly #own = new Map<ShardIndex, Shard>();
+  readonly #readers = new Map<ShardIndex, ShardReader>();
+  readonly #settled: { shard: Shard; key: SpoolKey; row: Row }[] = [];
+
+  /** @throws {Fault} `spool.unwritable`, `spool.damaged`. */
+  constructor(init: WorkerInit, clock: Clock, counters: Float64Array, events: ShardsEvents) {
+    const { spool } = init.config;
+    this.#spoolPath = spool.path;
+    const heard: ShardEvents = {
+      onRemoved: (_shard, tokens) => events.removed(tokens),
+      onBatch: (index) => {
+        const stats = this.own(index).stats;
+        counters[Counter.spoolBatches] = stats.commits;
+        counters[Counter.spoolBatchedOperations] = stats.stored + stats.removed;
+        events.batch();
+      },
+      onQuarantined: (shard, key, reason) => events.quarantined(shard, key, reason),
+      onFault: (_shard, fault) => {
+        (counters[Counter.spoolFailures] as number)++;
+        events.fault(fault);
+      },
+    };
+    for (const { shard } of init.shards) {
+      const options = {
+        spoolPath: spool.path,
+        shard,
+        durability: spool.durability,
+        clock,
+        events: heard,
+        recentBytes: RECENT_BYTES,
+        syncIntervalMs: SYNC_INTERVAL_MS,
+        check: true,
+      };
+      this.#own.set(shard, Shard.open(options));
+    }
+  }
+
+  /** A shard that this worker writes. */
+  own(shard: ShardIndex): Shard {
+    const found = this.#own.get(shard);
+    assert(found !== undefined, "only a shard's owner is asked to change it");
+    return found;
+  }
+
+  owns(shard: ShardIndex): boolean {
+    return this.#own.has(shard);
+  }
+
+  /** Each own shard with the greatest key that it holds. */
+  lastKeys(): { shard: ShardIndex; lastKey: number }[] {
+    return [...this.#own].map(([shard, open]) => ({ shard, lastKey: open.store.lastKey() }));
+  }
+
+  /** Reads a message of any shard. */
+  read(shard: ShardIndex, key: SpoolKey): SpooledMessage | Unreadable {
+    const own = this.#own.get(shard);
+    if (own !== undefined) return own.read(key);
+    const reader = this.#reader(shard);
+    return reader instanceof Fault ? { kind: "failed", reason: reader.message } : reader.read(key);
+  }
+
+  #reader(shard: ShardIndex): ShardReader | Fault {
+    const known = this.#readers.get(shard);
+    if (known !== undefined) return known;
+    try {
+      const opened = ShardReader.open(this.#spoolPath, shard);
+      this.#readers.set(shard, opened);
+      return opened;
+    } catch (error) {
+      return error instanceof Fault ? error : new Fault("spool.damaged", messageOf(error));
+    }
+  }
+
+  /** Has a message removed once the log, whose record of its end was just made, is written: at {@link settle}. */
+  removeSoon(shard: ShardIndex, key: SpoolKey, row: Row): void {
+    this.#settled.push({ shard: this.own(shard), key, row });
+  }
+
+  /** The log is written: settled messages go, and commits begin. Once a turn. */
+  settle(): void {
+    for (const { shard, key, row } of this.#settled) shard.remove(key, row);
+    this.#settled.length = 0;
+    for (const shard of this.#own.values()) shard.commitNow();
+  }
+
+  /** Commits and closes everything. */
+  async close(): Promise<void> {
+    for (const shard of this.#own.values()) await shard.close();
+    for (const reader of this.#readers.values()) await reader.close();
+  }
+}

@@ -1,0 +1,388 @@
+/**
+ * A worker: one of N identical threads. It composes ingress, spool, egress and events, and takes their turns.
+ *
+ * Runs on   a pool thread, as one task that lasts as long as the server
+ * Owns      everything that its parts own; no state of its own but the order of a turn
+ * When full it stops reading its clients (the ring to the scheduler has no room) and goes on when there is room
+ * On failure a fault is reported to the main thread; a bug of ours ends the thread, and the supervisor starts another
+ *
+ * A turn: sockets have spoken (the reactor calls) → what the scheduler wants → what waits to be told → the log is
+ * written → only then spool entries go, commits begin, and the scheduler hears of outcomes → replies leave.
+ */
+import { threadId } from "node:worker_threads";
+import { assert, unreachable } from "../base/assert.js";
+import type { PathId, Row, SessionId, ShardIndex, SpoolKey } from "../base/brands.js";
+import { SystemClock } from "../base/clock.js";
+import { Fault, messageOf } from "../base/fault.js";
+import { systemRandom } from "../base/random.js";
+import type { Reactor } from "../native/binding.js";
+import { loadNative } from "../native/load.js";
+import type { CloseReason } from "../protocol/layout/frames.js";
+import { SharedState } from "../protocol/layout/shared-state.js";
+import { createdMs, messageId, nodeDigits } from "../protocol/message-id.js";
+import type { Dispose, DownMessage } from "../protocol/messages.js";
+import { Counter } from "../protocol/metrics.js";
+import { isTerminal, type ResponseText } from "../protocol/records.js";
+import { Bell, Sleeper } from "../ring/doorbell.js";
+import { contentFlags } from "./content-flags.js";
+import { Egress } from "./egress/egress.js";
+import { LogFile } from "./events/log-file.js";
+import { LogShared } from "./events/log-shared.js";
+import { NO_ATTEMPT, RecordLines } from "./events/record.js";
+import { Intake } from "./ingress/intake.js";
+import { IngressListener } from "./ingress/listener.js";
+import type { WorkerInit } from "./init.js";
+import { Journal } from "./journal.js";
+import { Names } from "./names.js";
+import { Reload } from "./reload.js";
+import { Reports } from "./reports.js";
+import { type SchedulerCommands, SchedulerLink } from "./scheduler-link.js";
+import { Shards } from "./shards.js";
+
+/** Receive arena, shared by all connections of the thread. */
+const ARENA_BYTES = 1 << 20;
+/** Frames of the scheduler taken per turn. */
+const FRAMES_PER_TURN = 1024;
+/** How often time-outs are looked after. */
+const SWEEP_MS = 250;
+/** Lines that may wait while the log cannot be written. */
+const LOG_WAITING_BYTES = 64 * 1024 * 1024;
+
+/** The pool's task: runs a worker until it is told to stop. Rejects when it cannot start. */
+export async function run(init: WorkerInit): Promise<void> {
+  const worker = new ResidentWorker(init);
+  await worker.finished;
+}
+
+class ResidentWorker implements SchedulerCommands {
+  readonly finished: Promise<void>;
+  readonly #init: WorkerInit;
+  readonly #clock = new SystemClock();
+  readonly #shared: SharedState;
+  readonly #counters: Float64Array;
+  readonly #node: string;
+  readonly #link: SchedulerLink;
+  readonly #reports: Reports;
+  readonly #journal: Journal;
+  readonly #reactor: Reactor;
+  readonly #sleeper: Sleeper;
+  readonly #shards: Shards;
+  readonly #reload: Reload;
+  readonly #egress: Egress;
+  readonly #intake: Intake;
+  readonly #listeners: IngressListener[];
+  readonly #sweepTimer: NodeJS.Timeout;
+  #resolve: () => void = () => {};
+  #reject: (error: unknown) => void = () => {};
+  #stopAtMs = Number.POSITIVE_INFINITY;
+  #closing = false;
+
+  constructor(init: WorkerInit) {
+    this.#init = init;
+    const { config } = init;
+    this.finished = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    this.#shared = new SharedState(init.shared);
+    this.#counters = this.#shared.counters(1 + init.index);
+    this.#node = nodeDigits(config.node.nodeId);
+    const bell = new Bell(this.#shared.words, SharedState.bellIndex(0));
+    this.#link = new SchedulerLink(init.up, init.down, bell);
+    this.#reports = new Reports(this.#link);
+    const file = new LogFile(new LogShared(init.logShared), LOG_WAITING_BYTES);
+    this.#journal = new Journal(file, new RecordLines(config.node.nodeId), this.#clock, this.#counters, (fault) =>
+      this.#fault(fault),
+    );
+    this.#journal.switchTo(init.segment);
+    this.#reactor = loadNative().createReactor({ arenaBytes: ARENA_BYTES, onTurn: () => this.#turn() });
+    const wake = (): void => this.#reactor.requestTurn();
+    this.#sleeper = new Sleeper(this.#shared.words, SharedState.bellIndex(1 + init.index), wake);
+    this.#shards = new Shards(init, this.#clock, this.#counters, {
+      removed: (tokens) => this.#reports.retired(tokens),
+      batch: wake,
+      quarantined: (shard, key, reason) => this.#quarantined(shard, key, reason),
+      fault: (fault) => this.#fault(fault),
+    });
+    this.#reload = new Reload({
+      roomy: () => this.#link.roomy,
+      announce: (shard, key, queue, size, attempts, dueMs) =>
+        this.#link.accepted(shard, key, queue, size, attempts, dueMs),
+      loaded: (shard, rows, quarantined) => this.#reports.message({ kind: "loaded", shard, rows, quarantined }),
+      failed: (fault) => this.#fault(fault),
+    });
+    this.#intake = this.#makeIntake();
+    this.#egress = this.#makeEgress(new Names(config.dns, this.#clock, wake));
+    this.#listeners = config.smtpListeners.map((listener, index) => this.#makeListener(listener, index));
+    this.#sweepTimer = setInterval(() => this.#sweep(), SWEEP_MS);
+    for (const { shard, announce } of init.shards) this.#reload.add(this.#shards.own(shard), announce);
+    this.#reports.message({ kind: "opened", threadId, shards: this.#shards.lastKeys() });
+    wake();
+  }
+
+  #makeIntake(): Intake {
+    const primary = this.#init.shards[0];
+    assert(primary !== undefined, "a worker has a primary shard");
+    return new Intake({
+      clock: this.#clock,
+      shard: this.#shards.own(primary.shard),
+      shared: this.#shared,
+      counters: this.#counters,
+      node: this.#node,
+      durability: this.#init.config.spool.durability,
+      flagsOf: contentFlags,
+      logHealthy: () => this.#journal.healthy,
+      logReception: (stored, i) => {
+        const { transaction, ids, source } = stored;
+        const { recipient, queue } = transaction.recipients[i]!;
+        const { sender, reception, meta } = transaction;
+        const createdAt = createdMs(transaction.firstKey);
+        const facts = {
+          id: ids[i]!,
+          envelope: { sender, recipient, queue, reception, meta },
+          size: transaction.content.length,
+          createdMs: createdAt,
+          numAttempts: 0,
+        };
+        this.#journal.message("Reception", facts, receivedResponse(source.peerName), NO_ATTEMPT, null);
+      },
+      announce: (shard, key, queue, size) => this.#link.accepted(shard, key, queue, size, 0, 0),
+    });
+  }
+
+  #makeEgress(names: Names): Egress {
+    return new Egress({
+      reactor: this.#reactor,
+      clock: this.#clock,
+      random: systemRandom,
+      hostname: this.#init.config.node.hostname,
+      node: this.#node,
+      counters: this.#counters,
+      resolve: (host, lookup, done) => names.resolve(host, lookup, done),
+      owns: (shard) => this.#shards.owns(shard),
+      read: (shard, key) => this.#shards.read(shard, key),
+      remove: (shard, key, row) => this.#shards.removeSoon(shard, key, row),
+      log: (kind, message, response, attempt) =>
+        this.#journal.message(
+          kind,
+          message,
+          response,
+          attempt,
+          kind === "TransientFailure" ? "LoggedTransientFailure" : null,
+        ),
+      outcome: (row, session, kind, flags, code) => this.#reports.outcome(row, session, kind, flags, code),
+      sessionUp: (session) => this.#reports.up(session),
+      sessionEnded: (session) => this.#reports.ended(session),
+    });
+  }
+
+  #makeListener(config: WorkerInit["config"]["smtpListeners"][number], index: number): IngressListener {
+    return new IngressListener(config, index, {
+      clock: this.#clock,
+      intake: this.#intake,
+      shared: this.#shared,
+      thread: 1 + this.#init.index,
+      counters: this.#counters,
+      durability: this.#init.config.spool.durability,
+      logRejection: (session, response, sender, recipient) =>
+        this.#journal.rejection({ sender, recipient, response, reception: session.reception, size: 0 }),
+    });
+  }
+
+  // ── the turn ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #turn(): void {
+    if (this.#closing) return;
+    this.#sleeper.stayAwake();
+    const read = this.#link.drain(this, FRAMES_PER_TURN);
+    const announced = this.#intake.retryAnnouncements();
+    this.#reload.step();
+    let told = this.#reports.flush();
+    if (this.#journal.flush()) {
+      this.#shards.settle();
+      told = this.#reports.flush() && told;
+      this.#link.publish();
+    }
+    this.#sleeper.sleep();
+    const more = read === FRAMES_PER_TURN || this.#link.waiting || (this.#reload.busy && this.#link.roomy);
+    if (more) this.#reactor.requestTurn();
+    else if (!told || !announced || this.#reload.busy || !this.#journal.healthy) {
+      // The scheduler has to make room first, or the disk: look again soon, without spinning.
+      setTimeout(() => this.#reactor.requestTurn(), 1);
+    }
+    if (this.#stopAtMs !== Number.POSITIVE_INFINITY) this.#tryFinish();
+  }
+
+  #sweep(): void {
+    for (const listener of this.#listeners) listener.sweep();
+    this.#egress.sweep();
+    this.#reactor.requestTurn();
+  }
+
+  // ── what the scheduler wants ─────────────────────────────────────────────────────────────────────────────────────
+
+  open(session: SessionId, path: PathId): void {
+    this.#egress.open(session, path);
+  }
+
+  deliver(session: SessionId, row: Row, shard: ShardIndex, key: SpoolKey, attempts: number): void {
+    this.#egress.deliver(session, row, shard, key, attempts);
+  }
+
+  close(session: SessionId, _reason: CloseReason): void {
+    this.#egress.close(session);
+  }
+
+  retire(row: Row, shard: ShardIndex, key: SpoolKey): void {
+    this.#shards.own(shard).remove(key, row);
+  }
+
+  reschedule(shard: ShardIndex, key: SpoolKey, attempts: number, dueMs: number): void {
+    this.#shards.own(shard).reschedule(key, attempts, dueMs);
+  }
+
+  message(message: DownMessage): void {
+    switch (message.kind) {
+      case "definePath":
+        this.#egress.definePath(message.path);
+        return;
+      case "forgetPath":
+        this.#egress.forgetPath(message.id);
+        return;
+      case "dispose":
+        this.#dispose(message);
+        return;
+      case "listen":
+        void this.#listen();
+        return;
+      case "segment":
+        this.#switchSegment(message.path);
+        return;
+      case "stop":
+        this.#stop(message.deadlineMs);
+        return;
+      default:
+        unreachable(message);
+    }
+  }
+
+  /** The scheduler has decided about a message without a session: its record, and what follows from it. */
+  #dispose(order: Dispose): void {
+    const { shard, key, row, record, response } = order;
+    const found = this.#shards.read(shard, key);
+    if (found.kind === "message" && record !== "Rejection") {
+      const facts = {
+        id: messageId(this.#node, shard, key),
+        envelope: found.envelope,
+        size: found.content.length,
+        createdMs: createdMs(key),
+        numAttempts: order.attempts,
+      };
+      const attempt = { ...NO_ATTEMPT, site: order.site, egressPool: order.pool, egressSource: order.source };
+      this.#journal.message(record, facts, response, attempt, order.reason);
+    }
+    if (isTerminal(record)) {
+      (this.#counters[record === "Delivery" ? Counter.delivered : Counter.failures] as number)++;
+      this.#shards.removeSoon(shard, key, row);
+    } else {
+      if (record === "TransientFailure") (this.#counters[Counter.transientFailures] as number)++;
+      this.#shards.own(shard).reschedule(key, order.attempts, order.dueMs);
+    }
+  }
+
+  async #listen(): Promise<void> {
+    for (const [index, listener] of this.#listeners.entries()) {
+      try {
+        const socket = await listener.listen(this.#reactor, this.#init.ports[index] ?? listener.config.listen.port);
+        this.#reports.message({ kind: "listening", listener: index, host: socket.host, port: socket.port });
+      } catch (error) {
+        this.#fault(error instanceof Fault ? error : new Fault("listen.failed", messageOf(error)));
+      }
+    }
+    this.#reactor.requestTurn();
+  }
+
+  #switchSegment(path: string): void {
+    try {
+      this.#journal.switchTo(path);
+    } catch (error) {
+      this.#fault(error instanceof Fault ? error : new Fault("log.unwritable", messageOf(error)));
+    }
+  }
+
+  // ── trouble ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #fault(fault: Fault): void {
+    this.#reports.message({ kind: "fault", code: fault.code, message: fault.message });
+  }
+
+  #quarantined(shard: ShardIndex, key: SpoolKey, reason: string): void {
+    (this.#counters[Counter.spoolQuarantined] as number)++;
+    this.#reports.message({ kind: "quarantined", shard, key, reason });
+    const reception = {
+      protocol: "",
+      ehlo: null,
+      receivedFrom: null,
+      receivedVia: null,
+      sessionId: null,
+      durability: this.#init.config.spool.durability,
+    };
+    const facts = {
+      id: messageId(this.#node, shard, key),
+      envelope: { sender: "", recipient: "", queue: "", reception, meta: null },
+      size: 0,
+      createdMs: createdMs(key),
+      numAttempts: 0,
+    };
+    const response: ResponseText = {
+      code: 551,
+      enhanced: [5, 3, 0],
+      content: `moved to quarantine: ${reason}`,
+      command: null,
+    };
+    this.#journal.message("AdminBounce", facts, response, NO_ATTEMPT, null);
+  }
+
+  // ── the end ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Ends what can be ended; the last turn finishes. */
+  #stop(deadlineMs: number): void {
+    this.#stopAtMs = this.#clock.monoMs() + deadlineMs;
+    for (const listener of this.#listeners) listener.stop();
+    this.#egress.quitAll();
+  }
+
+  #tryFinish(): void {
+    const late = this.#clock.monoMs() >= this.#stopAtMs;
+    const open = this.#egress.size + this.#listeners.reduce((sum, listener) => sum + listener.size, 0);
+    if (open > 0 && !late) return;
+    if (late) {
+      this.#egress.abortAll();
+      for (const listener of this.#listeners) listener.destroy();
+    }
+    this.#closing = true;
+    clearInterval(this.#sweepTimer);
+    void this.#finish();
+  }
+
+  /** Outcomes are told, the log is written, the shards are committed and closed. */
+  async #finish(): Promise<void> {
+    try {
+      this.#journal.flush();
+      this.#shards.settle();
+      await this.#shards.close();
+      this.#reports.message({ kind: "stopped" });
+      this.#reports.flush();
+      this.#journal.close();
+      this.#link.publish();
+      this.#reactor.close();
+      this.#resolve();
+    } catch (error) {
+      this.#reject(error);
+    }
+  }
+}
+
+function receivedResponse(_peerName: string): ResponseText {
+  return { code: 250, enhanced: [2, 0, 0], content: "OK", command: null };
+}
