@@ -1,3 +1,5 @@
+import { printable } from "./reply-reader.js";
+
 /**
  * Command lines (RFC 5321 §2.3.8) out of chunks of any size, without a copy when a line lies in one chunk.
  *
@@ -12,6 +14,8 @@ export const MAX_COMMAND_OCTETS = 2048;
 /** Octets of one line after which the connection is given up. */
 export const MAX_SKIPPED_OCTETS = 8 * MAX_COMMAND_OCTETS;
 
+/** Octets of a line that are shown in a log. */
+const MAX_LOGGED_OCTETS = 512;
 const LF = 0x0a;
 const CR = 0x0d;
 
@@ -53,6 +57,11 @@ export class LineReader {
   /** True inside a line that was cut. */
   get inLine(): boolean {
     return this.#octets > 0;
+  }
+
+  /** The beginning of the line, made harmless for a log. */
+  forLog(): string {
+    return printable(this.buffer, this.start, Math.min(this.end, this.start + MAX_LOGGED_OCTETS));
   }
 
   /** Reads `chunk[from, end)` up to one event. `from` is less than `end`. */

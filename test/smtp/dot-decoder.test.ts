@@ -157,7 +157,7 @@ test("dot decoder: with denial, any bare line end dooms the message and nothing 
 });
 
 test("dot decoder: limits of size and line count what is kept, to the octet", () => {
-  const fits = `${encode("x".repeat(98) + "\r\n..\r\n")}`;
+  const fits = encode(`${"x".repeat(98)}\r\n..\r\n`);
   assert.equal(decode(fits, [7], { maxOctets: 104 }).faults, 0);
   assert.equal(decode(fits, [7], { maxOctets: 103 }).faults, ContentFault.tooBig);
   assert.equal(decode(fits, [7], { maxLineOctets: 98 }).faults, 0);

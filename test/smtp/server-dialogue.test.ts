@@ -191,9 +191,9 @@ for (const file of readdirSync(folder).filter((each) => each.endsWith(".txt"))) 
   if (steps.some(({ verb }) => verb === "whole")) continue;
   test(`${name}, byte by byte`, () => run(file, steps, () => [1]));
   test(`${name}, cut at random`, () => {
-    for (let seed = 1; seed <= 10; seed++) {
+    for (let seed = 1; seed <= 6; seed++) {
       const random = new SeededRandom(seed);
-      run(file, steps, () => randomLengths(random, seed < 5 ? 7 : 200));
+      run(file, steps, () => randomLengths(random, seed < 4 ? 7 : 200));
     }
   });
 }
