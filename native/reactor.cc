@@ -203,9 +203,11 @@ Address Reactor::RemoteAddress(uint32_t slot) const {
   return socket == nullptr ? Address{} : socket->remote;
 }
 
-Address Reactor::LocalAddressOf(uint32_t slot) const {
-  const Socket* socket = Find(slot);
-  return socket == nullptr ? Address{} : LocalAddress(socket->fd);
+Address Reactor::LocalAddressOf(uint32_t slot) {
+  Socket* socket = Find(slot);
+  if (socket == nullptr) return Address{};
+  if (socket->local.family() == AF_UNSPEC) socket->local = LocalAddress(socket->fd);
+  return socket->local;
 }
 
 // ── what the kernel reports ──────────────────────────────────────────────────────────────────────────────────────────

@@ -35,7 +35,7 @@ class Reactor {
   static constexpr size_t kLeastReadBytes = 16 * 1024;
   static constexpr int kEvents = 256;
   static constexpr int kRounds = 4;
-  static constexpr int kAcceptsPerEvent = 64;
+  static constexpr int kAcceptsPerEvent = 128;
   /** What is thrown away of a peer that goes on sending after we have finished. */
   static constexpr size_t kDiscardBytes = 1024 * 1024;
   static constexpr size_t kRowCells = 4;
@@ -76,7 +76,7 @@ class Reactor {
   /** Sends scattered bytes; returns how many the kernel took (0 when none) or -errno. */
   int64_t Send(uint32_t slot, const struct iovec* parts, size_t count);
   Address RemoteAddress(uint32_t slot) const;
-  Address LocalAddressOf(uint32_t slot) const;
+  Address LocalAddressOf(uint32_t slot);
   /** Where a call puts text together before it sends it; kTextBytes + 1 long. */
   char* text_scratch() { return text_scratch_.data(); }
 
@@ -101,6 +101,8 @@ class Reactor {
     bool wants_write = false;
     size_t discarded = 0;
     Address remote;
+    /** Read from the kernel when first asked for. */
+    Address local;
   };
 
   Reactor(ThreadState* state, size_t number, const Buffers& buffers);

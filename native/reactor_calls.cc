@@ -40,7 +40,7 @@ napi_value OpenReactor(napi_env env, napi_callback_info info) {
   napi_get_typedarray_info(env, arguments.at(0), &type, &arena_bytes, &arena, nullptr, nullptr);
   if (type != napi_uint8_array || arena_bytes < Reactor::kReadBytes) return Integer(env, -EINVAL);
   napi_get_typedarray_info(env, arguments.at(1), &type, &cells, &rows, nullptr, nullptr);
-  if (type != napi_int32_array || cells < 128 * Reactor::kRowCells) return Integer(env, -EINVAL);
+  if (type != napi_int32_array || cells < 256 * Reactor::kRowCells) return Integer(env, -EINVAL);
   buffers.arena = static_cast<uint8_t*>(arena);
   buffers.arena_bytes = arena_bytes;
   buffers.rows = static_cast<int32_t*>(rows);

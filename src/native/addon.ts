@@ -2,7 +2,7 @@ import { ftruncateSync, readFileSync, writeSync } from "node:fs";
 import { Fault } from "../base/fault.js";
 import type { AddonModule } from "./addon-module.js";
 import type { FreeSpace, Native, Reactor, ReactorOptions } from "./binding.js";
-import { listenFault } from "./faults.js";
+import { faultFrom, listenFault } from "./faults.js";
 import { livingOwner, ownerText } from "./lock-owner.js";
 import { AddonReactor } from "./reactor.js";
 import { SyncGroups } from "./sync-groups.js";
@@ -78,14 +78,19 @@ export class AddonNative implements Native {
       throw new Fault("spool.unwritable", `cannot lock ${path}: ${errno}`, { errno });
     }
     const release = this.#releaser(fd);
-    // A server that runs on the stand-in locks with the file's text alone, so that counts too, and ours is left for it.
-    const owner = livingOwner(readFileSync(path, "latin1"));
-    if (owner !== null && owner !== process.pid) {
+    try {
+      // A server on the stand-in locks with the file's text alone, so that counts too, and ours is left for it to see.
+      const owner = livingOwner(readFileSync(path, "latin1"));
+      if (owner !== null && owner !== process.pid) {
+        release();
+        return null;
+      }
+      ftruncateSync(fd, 0);
+      writeSync(fd, ownerText(), 0);
+    } catch (error) {
       release();
-      return null;
+      throw faultFrom("spool.unwritable", `cannot lock ${path}`, error);
     }
-    ftruncateSync(fd, 0);
-    writeSync(fd, ownerText(), 0);
     return {
       release: once(() => {
         ftruncateSync(fd, 0);

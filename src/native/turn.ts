@@ -100,9 +100,12 @@ export class Turn<Member extends TurnMember> {
     this.#callDrained();
     this.#callClosed();
     this.#isDue = false;
-    if (this.#isStopped) return;
-    this.#onTurn();
     const dirty = this.#dirty;
+    if (this.#isStopped) {
+      dirty.length = 0;
+      return;
+    }
+    this.#onTurn();
     for (let i = 0; i < dirty.length; i++) {
       const member = dirty[i];
       member.isDirty = false;

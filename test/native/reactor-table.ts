@@ -236,6 +236,53 @@ export function describeReactor(native: Native): void {
         assert.equal(survivor.events.length, 0);
       }));
 
+    test("a connection made while another is destroyed is never told what was that one's", () =>
+      withWorld(native, async (world) => {
+        const pairs = [await world.pair(), await world.pair(), await world.pair()];
+        const servers = pairs.map(([, server]) => server);
+        const made: Peer[] = [];
+        for (const server of servers) {
+          server.whenData = () => {
+            for (const other of servers) {
+              if (other === server || other.events.includes("replaced")) continue;
+              other.events.push("replaced");
+              other.connection.destroy();
+              made.push(world.connect());
+            }
+          };
+        }
+        for (const [client] of pairs) client.connection.writeText("x");
+        await Promise.race(servers.map((server) => server.bytes(1)));
+        await nextTurn(world);
+        await Promise.all(made.map((peer) => peer.connected.promise));
+        assert.ok(made.length >= 2);
+        for (const peer of made) assert.equal(peer.received, "");
+      }));
+
+    test("close() from inside a handler", async () => {
+      const world = new World(native);
+      await world.listen();
+      const pairs = [await world.pair(), await world.pair(), await world.pair()];
+      for (const [client, server] of pairs) {
+        server.whenData = () => world.reactor.close();
+        client.connection.writeText("x");
+      }
+      await Promise.all(pairs.flat().map((peer) => peer.closed.promise));
+      assert.equal(pairs.filter(([, server]) => server.received === "x").length, 1);
+    });
+
+    test("close() with output queued leaves nothing running", async () => {
+      const world = new World(native);
+      await world.listen();
+      const [client, server] = await world.pair();
+      client.connection.writeText("never leaves");
+      server.connection.end();
+      world.reactor.close();
+      await Promise.all([client.closed.promise, server.closed.promise]);
+      for (let i = 0; i < 3; i++) await new Promise<void>((resolve) => setImmediate(resolve));
+      assert.ok(!process.getActiveResourcesInfo().includes("Immediate"));
+    });
+
     test("close() ends everything; every onClose still comes", async () => {
       const world = new World(native);
       await world.listen();
@@ -288,6 +335,33 @@ export function describeReactor(native: Native): void {
           assert.equal(client.connection.remoteAddress, path);
           client.connection.destroy();
           await client.closed.promise;
+        } finally {
+          server.close();
+          rmSync(directory, { recursive: true });
+        }
+      }));
+
+    test("a unix socket whose peer has gone: a paused connection keeps the last words", () =>
+      withWorld(native, async (world) => {
+        const directory = mkdtempSync(join(tmpdir(), "hikyaku-"));
+        const path = join(directory, "socket");
+        const gone = new Signal<void>();
+        const server = createServer((socket) => {
+          socket.on("close", () => gone.resolve());
+          socket.end("goodbye", () => socket.destroy());
+        });
+        await new Promise<void>((resolve) => server.listen(path, resolve));
+        try {
+          const client = world.connect({ unix: path, address: null });
+          client.connection.pause();
+          await Promise.all([gone.promise, client.connected.promise]);
+          for (let i = 0; i < 3; i++) await nextTurn(world);
+          assert.deepEqual([client.received, client.events], ["", ["connect"]]);
+          client.connection.resume();
+          await client.ended.promise;
+          assert.equal(client.received, "goodbye");
+          client.connection.end();
+          assert.equal(await client.closed.promise, null);
         } finally {
           server.close();
           rmSync(directory, { recursive: true });
@@ -371,7 +445,12 @@ export function describeReactor(native: Native): void {
       const world = new World(native);
       try {
         await world.listen("127.0.0.1", reserved.port);
-        await world.pair();
+        // The server ends first, so the port keeps a connection in TIME_WAIT, as after a stop.
+        const [client, server] = await world.pair();
+        server.connection.end();
+        await client.ended.promise;
+        client.connection.end();
+        await Promise.all([server.closed.promise, client.closed.promise]);
         await assert.rejects(native.reservePort("127.0.0.1", reserved.port), (fault) => {
           assert.ok(fault instanceof Fault);
           assert.equal(fault.code, "listen.in-use");

@@ -1,0 +1,86 @@
+import { loadNative } from "../../src/native/load.js";
+import { nextTurn, type Peer, World } from "./peer.js";
+
+/** A child process of `limits.test.ts`; its first argument names one of these, its output is JSON lines. */
+const parts: Record<string, (...args: string[]) => Promise<void>> = {
+  /** Greets whoever comes, with only few descriptors; tells of its port and of its first stall. */
+  async greet() {
+    const world = new World(loadNative());
+    world.whenAccepted = (peer) => {
+      peer.connection.writeText("hi");
+      peer.whenEnd = () => peer.connection.end();
+    };
+    const listener = await world.listen();
+    say({ port: world.port });
+    let told = false;
+    const watch = setInterval(() => {
+      if (listener.stalls === 0 || told) return;
+      told = true;
+      say({ stalled: world.accepted.length });
+    }, 20);
+    process.stdin.once("data", () => {
+      clearInterval(watch);
+      say({ stalls: listener.stalls, cpuMs: process.cpuUsage().user / 1000 });
+      world.reactor.close();
+      process.stdin.destroy();
+    });
+  },
+
+  /** Tries to reserve a port. */
+  async reserve(port = "") {
+    try {
+      (await loadNative().reservePort("127.0.0.1", Number(port))).release();
+      say({ reserved: true });
+    } catch (error) {
+      say({ reserved: false, error: String(error) });
+    }
+  },
+
+  /** In a network of its own with a hundred local ports: 240 connections of one source address, to three places. */
+  async ports() {
+    const world = new World(loadNative());
+    const places: number[] = [];
+    for (let i = 0; i < 3; i++) {
+      await world.listen("127.0.0.1", 10_000 + i);
+      places.push(world.port);
+    }
+    const clients: Peer[] = [];
+    for (const port of places) {
+      for (let i = 0; i < 80; i++) clients.push(world.connect({ port, localAddress: "127.0.0.2" }));
+    }
+    const results = await Promise.all(
+      clients.map((client) =>
+        Promise.race([client.connected.promise.then(() => "up"), client.closed.promise.then((fault) => fault?.errno)]),
+      ),
+    );
+    const ports = new Set(clients.map((client) => client.connection.localPort)).size;
+    say({ up: results.filter((result) => result === "up").length, ports });
+    world.reactor.close();
+  },
+
+  /** In a network of its own: the options that need privilege. */
+  async options() {
+    const world = new World(loadNative());
+    await world.listen("0.0.0.0");
+    const common = { device: "lo", mark: 0xfedcba98, userTimeoutMs: 5000 };
+    const [marked] = await world.pair({ ...common, localAddress: "127.0.0.2" });
+    const [, free] = await world.pair({ address: "192.0.2.1", localAddress: "192.0.2.7", freeBind: true });
+    const [, clear] = await world.pair({ address: "192.0.2.1", localAddress: "192.0.2.8", transparent: true });
+    const lost = world.connect({ ...common, device: "none0" });
+    const fault = await lost.closed.promise;
+    await nextTurn(world);
+    say({
+      marked: marked.events,
+      free: free.connection.remoteAddress,
+      clear: clear.connection.remoteAddress,
+      lost: fault?.errno,
+    });
+    world.reactor.close();
+  },
+};
+
+function say(value: object): void {
+  process.stdout.write(`${JSON.stringify(value)}\n`);
+}
+
+await parts[process.argv[2] ?? ""]?.(...process.argv.slice(3));

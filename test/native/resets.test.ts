@@ -1,0 +1,57 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { describe, test } from "node:test";
+import { Worker } from "node:worker_threads";
+import { loadNative } from "../../src/native/load.js";
+import { nextTurn, withWorld } from "./peer.js";
+
+const native = loadNative();
+
+/** A server that says "421 busy" and resets; then it sets the shared word, also while our own thread sleeps. */
+const rudeServer = `
+  const { createServer } = require("node:net");
+  const { parentPort, workerData } = require("node:worker_threads");
+  const server = createServer((socket) => {
+    socket.write("421 busy\\r\\n", () => {
+      socket.resetAndDestroy();
+      Atomics.store(workerData, 0, 1);
+      Atomics.notify(workerData, 0);
+    });
+  });
+  server.listen(0, "127.0.0.1", () => parentPort.postMessage(server.address().port));
+`;
+
+describe("the addon and peers that reset", { skip: native.kind !== "addon" }, () => {
+  test("what a peer said before its reset is told even when our send fails first", async () => {
+    const word = new Int32Array(new SharedArrayBuffer(4));
+    const worker = new Worker(rudeServer, { eval: true, workerData: word });
+    try {
+      const [port] = (await once(worker, "message")) as [number];
+      await withWorld(native, async (world) => {
+        const client = world.connect({ port });
+        await client.connected.promise;
+        // Asleep until the reset is there, so that our next send meets it before our next receive does.
+        Atomics.wait(word, 0, 0, 5000);
+        client.connection.writeText("EHLO us\r\n");
+        const fault = await client.closed.promise;
+        assert.ok(fault?.errno === "ECONNRESET" || fault?.errno === "EPIPE", String(fault));
+        assert.equal(client.received, "421 busy\r\n");
+        assert.deepEqual(client.events, ["connect", "close"]);
+        assert.equal(client.connection.writeText("ignored"), true);
+      });
+    } finally {
+      await worker.terminate();
+    }
+  });
+
+  test("a paused connection learns of a reset at once", () =>
+    withWorld(native, async (world) => {
+      const [client, server] = await world.pair();
+      client.connection.pause();
+      server.connection.pause();
+      client.connection.writeText("unread");
+      await nextTurn(world);
+      server.connection.destroy();
+      assert.equal((await client.closed.promise)?.errno, "ECONNRESET");
+    }));
+});
