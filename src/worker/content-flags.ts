@@ -1,6 +1,6 @@
+import { MessageFlag } from "../protocol/message-flag.js";
 import type { ReceivedContent } from "../smtp/content.js";
 import type { Transaction } from "../smtp/server-transaction.js";
-import { MessageFlag } from "./spool/envelope.js";
 
 /** What the SMTP side found out about a message's content, as the bits that the spool keeps. */
 export function contentFlags(content: ReceivedContent, transaction: Transaction): number {

@@ -16,7 +16,7 @@ export interface Reception {
   readonly protocol: string;
   /** The client's name as it gave it in EHLO; null when there was none. */
   readonly ehlo: string | null;
-  /** The client's numeric address and port, `192.0.2.7:4711`; null when there was none. */
+  /** The client's numeric address; null when there was none. */
   readonly receivedFrom: string | null;
   /** The listener's address and port; null when there was none. */
   readonly receivedVia: string | null;
@@ -38,20 +38,6 @@ export interface Envelope {
   readonly meta: { readonly [name: string]: MetaValue } | null;
 }
 
-/** Facts about a message that are kept as bits: of its content as it was received, and of how it is stored. */
-export enum MessageFlag {
-  /** The content has bytes above 127 (RFC 6152). */
-  has8bit = 1,
-  /** At least one line of the content begins with a dot and needs stuffing (RFC 5321 §4.5.2). */
-  hasDotLines = 2,
-  /** An address or a header needs SMTPUTF8 (RFC 6531). */
-  needsUtf8 = 4,
-  /** The client declared BODY=8BITMIME (RFC 6152). */
-  declared8bit = 8,
-  /** Several rows share the body; set by the shard, never by its callers. */
-  sharedBody = 0x100,
-}
-
 /** A message as it is read for delivery. */
 export interface SpooledMessage {
   readonly kind: "message";
@@ -61,7 +47,7 @@ export interface SpooledMessage {
   readonly content: Buffer;
   /** Key of the body's entry: the message's own, or that of the first recipient of its transaction. */
   readonly bodyKey: number;
-  /** Bits of {@link MessageFlag}. */
+  /** Bits of `MessageFlag`, see `protocol/message-flag.ts`. */
   readonly flags: number;
   /** Attempts made before, as last stored. */
   readonly attempts: number;

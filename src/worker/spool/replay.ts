@@ -2,8 +2,8 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { assert } from "../../base/assert.js";
 import type { SpoolKey } from "../../base/brands.js";
 import { errnoOf, Fault, messageOf } from "../../base/fault.js";
+import { MessageFlag } from "../../protocol/message-flag.js";
 import type { BodyRefs } from "./body-refs.js";
-import { MessageFlag } from "./envelope.js";
 import { RowHeader, readHeader, readQueue } from "./row-codec.js";
 import type { Entry, ShardStore } from "./shard-store.js";
 

@@ -1,12 +1,14 @@
 import { assert } from "../../base/assert.js";
 import type { ShardIndex, SpoolKey } from "../../base/brands.js";
 import type { Clock } from "../../base/clock.js";
-import { errnoOf, Fault, messageOf } from "../../base/fault.js";
+import { Fault } from "../../base/fault.js";
 import type { Durability } from "../../config/compiled.js";
+import { MessageFlag } from "../../protocol/message-flag.js";
 import { SpoolKeys } from "../../protocol/message-id.js";
 import { BodyRefs } from "./body-refs.js";
+import { Committer, commitFault } from "./committer.js";
 import { shardDirectory } from "./directories.js";
-import { type Envelope, MessageFlag, type Reception, type SpooledMessage, type Unreadable } from "./envelope.js";
+import type { Envelope, Reception, SpooledMessage, Unreadable } from "./envelope.js";
 import { LmdbStore } from "./lmdb-store.js";
 import { writeQuarantine } from "./quarantine.js";
 import { tryReadMessage } from "./read-message.js";
@@ -14,7 +16,7 @@ import { RecentMessages } from "./recent.js";
 import { Replay, type ReplaySink, type ReplayTarget } from "./replay.js";
 import { bodyChecksum, encodeRow, packCommon, patchRow, RowHeader, readHeader } from "./row-codec.js";
 import type { ShardStore } from "./shard-store.js";
-import { type StoreWaiter, WriteBatch } from "./write-batch.js";
+import type { StoreWaiter, WriteBatch } from "./write-batch.js";
 
 /** One recipient of a transaction that is to be stored. */
 export interface NewRecipient {
@@ -103,38 +105,36 @@ export class Shard implements ReplayTarget {
   readonly index: ShardIndex;
   readonly #options: ShardOptions;
   readonly #events: ShardEvents;
-  readonly #flushes: boolean;
   readonly #keys: SpoolKeys;
   readonly #recent: RecentMessages;
   readonly #header = new RowHeader();
   readonly refs = new BodyRefs();
   readonly stats: ShardStats = { commits: 0, stored: 0, removed: 0, quarantined: 0, orphans: 0, failedCommits: 0 };
+  readonly #committer: Committer;
   #store: ShardStore;
-  #filling = new WriteBatch();
-  #committing = new WriteBatch();
-  #busy = false;
-  #scheduled = false;
-  #closed = false;
-  #fault: Fault | null = null;
   /** False until a replay has counted the rows of shared bodies. */
   #counted: boolean;
-  /** Removals of rows with shared bodies that came before the counts were complete: row key, body key, token. */
+  /** Removals of rows with shared bodies that came before the counts were complete. */
   #held: { key: SpoolKey; bodyKey: number; token: number }[] = [];
-  #unsynced = false;
-  #syncTimer: NodeJS.Timeout | null = null;
-  #whenIdle: (() => void)[] = [];
-  #pendingSyncs = 0;
 
   private constructor(options: ShardOptions, store: ShardStore) {
     this.#options = options;
     this.#events = options.events;
     this.index = options.shard;
-    this.#flushes = options.durability === "flushed";
     this.#recent = new RecentMessages(options.recentBytes);
     this.#store = store;
     const last = store.lastKey();
     this.#keys = new SpoolKeys(last);
     this.#counted = last === 0;
+    this.#committer = new Committer(store, options.durability === "flushed", options.syncIntervalMs, {
+      onCommitted: (batch) => this.#committed(batch),
+      onRemoved: (tokens) => this.#events.onRemoved(this.index, tokens),
+      onBatch: () => this.#events.onBatch(this.index),
+      onFault: (fault) => {
+        this.stats.failedCommits = this.#committer.failures;
+        this.#events.onFault(this.index, fault);
+      },
+    });
   }
 
   /**
@@ -152,7 +152,7 @@ export class Shard implements ReplayTarget {
 
   /** Why the shard takes no mail, null when it does. */
   get fault(): Fault | null {
-    return this.#fault;
+    return this.#committer.fault;
   }
 
   /** Messages in the shard, as committed. */
@@ -173,10 +173,10 @@ export class Shard implements ReplayTarget {
    * fault when it takes no mail: then the waiter is not called.
    */
   storeTransaction(transaction: NewTransaction, waiter: StoreWaiter): Fault | null {
-    if (this.#fault !== null) return this.#fault;
-    assert(!this.#closed && transaction.recipients.length > 0, "a transaction is stored in an open shard");
+    if (this.#committer.fault !== null) return this.#committer.fault;
+    assert(!this.#committer.closed && transaction.recipients.length > 0, "a transaction is stored in an open shard");
     const { firstKey, content, recipients, sender, reception, meta, dueMs } = transaction;
-    const batch = this.#filling;
+    const batch = this.#committer.filling;
     const count = recipients.length;
     const flags = (transaction.flags & ~MessageFlag.sharedBody) | (count > 1 ? MessageFlag.sharedBody : 0);
     const common = packCommon(sender, reception, meta);
@@ -199,7 +199,7 @@ export class Shard implements ReplayTarget {
     }
     batch.waiters.push(waiter);
     if (transaction.forceFlush) batch.forceFlush = true;
-    this.#schedule();
+    this.#committer.schedule();
     return null;
   }
 
@@ -226,9 +226,9 @@ export class Shard implements ReplayTarget {
       return;
     }
     patchRow(row, attempts, dueMs);
-    this.#filling.patchedKeys.push(key);
-    this.#filling.patchedRows.push(row);
-    this.#schedule();
+    this.#committer.filling.patchedKeys.push(key);
+    this.#committer.filling.patchedRows.push(row);
+    this.#committer.schedule();
   }
 
   /**
@@ -264,12 +264,7 @@ export class Shard implements ReplayTarget {
 
   /** Starts committing what waits now instead of at the end of the turn: for a worker that ends its turns itself. */
   commitNow(): void {
-    if (this.#busy || this.#closed || this.#fault !== null || this.#filling.empty) return;
-    const batch = this.#filling;
-    this.#filling = this.#committing;
-    this.#committing = batch;
-    this.#busy = true;
-    this.#store.commit(batch, this.#onCommit);
+    this.#committer.commitNow();
   }
 
   /**
@@ -278,25 +273,16 @@ export class Shard implements ReplayTarget {
    * @throws {Fault} when it cannot be opened; the shard stays as it was, and the call may be repeated.
    */
   async reopen(): Promise<void> {
-    await this.#idle();
+    await this.#committer.idle();
     await this.#store.close();
     this.#store = openStore(this.#options, true);
     this.#recent.clear();
-    this.#unsynced = false;
-    this.#fault = null;
-    this.#schedule();
+    this.#committer.resume(this.#store);
   }
 
   /** Commits what waits, syncs, closes. Afterwards only `stats` may be asked for. */
   async close(): Promise<void> {
-    while (this.#busy || (this.#fault === null && !this.#filling.empty)) {
-      this.commitNow();
-      await this.#idle();
-    }
-    this.#closed = true;
-    if (this.#syncTimer !== null) clearTimeout(this.#syncTimer);
-    if (this.#unsynced && this.#fault === null) this.#sync();
-    await this.#idle();
+    await this.#committer.close();
     await this.#store.close();
   }
 
@@ -326,8 +312,8 @@ export class Shard implements ReplayTarget {
   /** Part of the replay. */
   removeOrphan(bodyKey: number): void {
     this.stats.orphans++;
-    this.#filling.removedBodies.push(bodyKey);
-    this.#schedule();
+    this.#committer.filling.removedBodies.push(bodyKey);
+    this.#committer.schedule();
   }
 
   /** Part of the replay. */
@@ -339,14 +325,14 @@ export class Shard implements ReplayTarget {
   }
 
   #remove(key: SpoolKey, bodyKey: number, shared: boolean, token: number): void {
-    if (!shared || this.refs.release(bodyKey)) this.#filling.removedBodies.push(bodyKey);
-    if (token !== 0) this.#filling.tokens.push(token);
+    if (!shared || this.refs.release(bodyKey)) this.#committer.filling.removedBodies.push(bodyKey);
+    if (token !== 0) this.#committer.filling.tokens.push(token);
     this.#removeRow(key);
   }
 
   #removeRow(key: SpoolKey): void {
-    this.#filling.removedRows.push(key);
-    this.#schedule();
+    this.#committer.filling.removedRows.push(key);
+    this.#committer.schedule();
   }
 
   #tryRow(key: SpoolKey): Buffer | null {
@@ -358,106 +344,12 @@ export class Shard implements ReplayTarget {
     }
   }
 
-  #schedule(): void {
-    if (this.#scheduled || this.#busy || this.#fault !== null) return;
-    this.#scheduled = true;
-    setImmediate(this.#onTurn);
-  }
-
-  readonly #onTurn = (): void => {
-    this.#scheduled = false;
-    this.commitNow();
-  };
-
-  readonly #onCommit = (error: unknown): void => {
-    if (error !== null) {
-      this.#failed("commit", error, false);
-    } else if (!this.#flushes && this.#committing.forceFlush) {
-      this.#pendingSyncs++;
-      this.#store.sync((syncError) => {
-        this.#pendingSyncs--;
-        if (syncError === null) this.#settle();
-        else this.#failed("sync", syncError, true);
-      });
-    } else this.#settle();
-  };
-
-  #settle(): void {
-    const batch = this.#committing;
+  #committed(batch: WriteBatch): void {
     for (let i = 0; i < batch.sharedBodies.length; i++) this.refs.set(batch.sharedBodies[i]!, batch.sharedCounts[i]!);
     for (const message of batch.recent) this.#recent.add(message);
     this.stats.commits++;
     this.stats.stored += batch.rowKeys.length;
     this.stats.removed += batch.removedRows.length;
-    if (!this.#flushes) this.#syncSoon();
-    this.#tell(batch, null);
-  }
-
-  /** `kept`: the transaction was committed, only its sync failed; so its mail must be taken out again. */
-  #failed(what: string, error: unknown, kept: boolean): void {
-    const batch = this.#committing;
-    const fault = commitFault(what, error);
-    this.#fault = fault;
-    this.stats.failedCommits++;
-    if (kept) {
-      for (const key of batch.rowKeys) this.#filling.removedRows.push(key);
-      for (const key of batch.bodyKeys) this.#filling.removedBodies.push(key);
-    } else {
-      // The batch being filled goes behind what failed, and its own new mail is refused as well.
-      this.#filling.takeBack(batch);
-      batch.tokens.length = 0;
-    }
-    const refused = [...this.#filling.waiters];
-    this.#filling.clearStores();
-    this.#tell(batch, fault);
-    for (const waiter of refused) waiter.onStored(fault);
-    this.#events.onFault(this.index, fault);
-  }
-
-  #tell(batch: WriteBatch, fault: Fault | null): void {
-    for (const waiter of batch.waiters) waiter.onStored(fault);
-    if (batch.tokens.length > 0) this.#events.onRemoved(this.index, batch.tokens);
-    batch.clear();
-    // Only now may the batch be filled again. The next commit starts before replies are sent: the disk is the slower one.
-    this.#busy = false;
-    this.commitNow();
-    this.#events.onBatch(this.index);
-    this.#wakeIdle();
-  }
-
-  #syncSoon(): void {
-    this.#unsynced = true;
-    this.#syncTimer ??= setTimeout(() => {
-      this.#syncTimer = null;
-      this.#sync();
-    }, this.#options.syncIntervalMs);
-  }
-
-  /** The background sync of the weaker modes. A failure ends the trust in what was committed since the last one. */
-  #sync(): void {
-    this.#unsynced = false;
-    this.#pendingSyncs++;
-    this.#store.sync((error) => {
-      this.#pendingSyncs--;
-      if (error !== null) {
-        this.#fault = commitFault("sync", error);
-        this.stats.failedCommits++;
-        this.#events.onFault(this.index, this.#fault);
-      }
-      this.#wakeIdle();
-    });
-  }
-
-  #idle(): Promise<void> {
-    if (!this.#busy && this.#pendingSyncs === 0) return Promise.resolve();
-    return new Promise((resolve) => this.#whenIdle.push(resolve));
-  }
-
-  #wakeIdle(): void {
-    if (this.#busy || this.#pendingSyncs > 0) return;
-    const waiting = this.#whenIdle;
-    this.#whenIdle = [];
-    for (const resolve of waiting) resolve();
   }
 }
 
@@ -465,11 +357,4 @@ function openStore(options: ShardOptions, check: boolean): ShardStore {
   if (options.openStore !== undefined) return options.openStore();
   const directory = shardDirectory(options.spoolPath, options.shard);
   return LmdbStore.open(directory, options.durability === "flushed", check).store;
-}
-
-function commitFault(what: string, error: unknown): Fault {
-  return new Fault("spool.commit-failed", `spool ${what} failed: ${messageOf(error)}`, {
-    errno: errnoOf(error),
-    cause: error,
-  });
 }

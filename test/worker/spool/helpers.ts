@@ -18,7 +18,7 @@ export function scratch(t: TestContext): string {
 export const reception: Reception = {
   protocol: "ESMTP",
   ehlo: "client.example",
-  receivedFrom: "192.0.2.7:4711",
+  receivedFrom: "192.0.2.7",
   receivedVia: "127.0.0.1:2025",
   sessionId: "5f1d",
   durability: "flushed",

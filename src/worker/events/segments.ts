@@ -1,0 +1,209 @@
+import {
+  chmodSync,
+  closeSync,
+  fstatSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readSync,
+  statSync,
+  unlinkSync,
+} from "node:fs";
+import { join } from "node:path";
+import type { Clock } from "../../base/clock.js";
+import { compressFile, openCompressed } from "../../base/compression.js";
+import { errnoOf, Fault, messageOf } from "../../base/fault.js";
+import { PLAIN_SUFFIX, parseSegmentName, segmentStamp } from "../../protocol/segment-name.js";
+
+/** How much of the end of a file is searched for the last seq: lines of several threads do not come in order. */
+const TAIL_BYTES = 1 << 20;
+
+export interface SegmentsOptions {
+  readonly dir: string;
+  /** Bytes after which a segment is finished. */
+  readonly maxFileSize: number;
+  /** Age after which a segment is finished, ms; null for no limit. */
+  readonly maxSegmentDurationMs: number | null;
+  readonly clock: Clock;
+  /** Something could not be finished or compressed; it is tried again at the next start. */
+  readonly onFault: (fault: Fault) => void;
+}
+
+/**
+ * The log's files, seen by the main thread, which writes none of them: it names segments, says when one is full, and
+ * finishes those that nobody writes any more.
+ *
+ *     open() ─▶ segment 1 ─▶ due? rotate() ─▶ segment 2 …        all writers have switched ─▶ finish(segment 1)
+ *
+ * Runs on: the main thread. Owns: the names, and the compression of finished segments, one at a time.
+ * When full: free space is not its business. On failure: `open` and `rotate` throw; a segment that cannot be compressed
+ *   stays as it is, readable, until the next start.
+ */
+export class Segments {
+  readonly #options: SegmentsOptions;
+  #stamp = "";
+  #path = "";
+  #openedMonoMs = 0;
+  #compressing: Promise<void> = Promise.resolve();
+
+  constructor(options: SegmentsOptions) {
+    this.#options = options;
+  }
+
+  /** The segment that is written now. */
+  get path(): string {
+    return this.#path;
+  }
+
+  /**
+   * Looks at what earlier runs left, marks it finished, begins to compress it, and opens the first segment of this run.
+   * Returns its path and the last seq found (0n for none): numbering goes on after it.
+   * @throws {Fault} `log.unwritable`.
+   */
+  async open(): Promise<{ path: string; lastSeq: bigint }> {
+    const { dir } = this.#options;
+    let lastSeq = 0n;
+    try {
+      mkdirSync(dir, { recursive: true });
+      const left = leftovers(dir);
+      this.#stamp = left.at(-1)?.stamp ?? "";
+      // The newest file may hold nothing yet; two with something in them are enough.
+      for (let i = left.length - 1, seen = 0; i >= 0 && seen < 2; i--) {
+        const seq = await lastSeqOf(join(dir, left[i]!.name));
+        if (seq === null) continue;
+        seen++;
+        if (seq > lastSeq) lastSeq = seq;
+      }
+      for (const { name } of left) if (name.endsWith(PLAIN_SUFFIX)) this.finish(join(dir, name));
+    } catch (error) {
+      throw logFault(`read ${dir}`, error);
+    }
+    return { path: this.#next(), lastSeq };
+  }
+
+  /** True when the segment is big or old enough to be finished. Costs a `stat`: ask now and then, not per record. */
+  due(): boolean {
+    const { maxFileSize, maxSegmentDurationMs, clock } = this.#options;
+    const ageMs = clock.monoMs() - this.#openedMonoMs;
+    let bytes: number;
+    try {
+      bytes = statSync(this.#path).size;
+    } catch (error) {
+      // Somebody took the file away: go on in a new one.
+      return errnoOf(error) === "ENOENT";
+    }
+    return bytes >= maxFileSize || (bytes > 0 && maxSegmentDurationMs !== null && ageMs >= maxSegmentDurationMs);
+  }
+
+  /**
+   * Opens the next segment and returns both. Tell the new one to every writer; when the last has switched, `finish` the
+   * old one.
+   * @throws {Fault} `log.unwritable`; the old one stays in use.
+   */
+  rotate(): { finished: string; path: string } {
+    const finished = this.#path;
+    return { finished, path: this.#next() };
+  }
+
+  /**
+   * Marks a segment finished (it loses its write permission) and compresses it in the background, one file at a time.
+   * Nobody may write to it any more. An empty one is removed.
+   */
+  finish(path: string): void {
+    try {
+      if (statSync(path).size === 0) {
+        unlinkSync(path);
+        return;
+      }
+      chmodSync(path, 0o440);
+    } catch (error) {
+      if (errnoOf(error) !== "ENOENT") this.#options.onFault(logFault(`finish ${path}`, error));
+      return;
+    }
+    this.#compressing = this.#compressing.then(async () => {
+      try {
+        await compressFile(path);
+      } catch (error) {
+        this.#options.onFault(logFault(`compress ${path}`, error));
+      }
+    });
+  }
+
+  /** Resolves when everything handed to `finish` is compressed. */
+  idle(): Promise<void> {
+    return this.#compressing;
+  }
+
+  #next(): string {
+    const stamp = segmentStamp(this.#options.clock.wallMs(), this.#stamp);
+    const path = join(this.#options.dir, stamp + PLAIN_SUFFIX);
+    try {
+      const file = openSync(path, "ax", 0o640);
+      closeSync(file);
+      const directory = openSync(this.#options.dir, "r");
+      fsyncSync(directory);
+      closeSync(directory);
+    } catch (error) {
+      throw logFault(`make ${path}`, error);
+    }
+    this.#stamp = stamp;
+    this.#path = path;
+    this.#openedMonoMs = this.#options.clock.monoMs();
+    return path;
+  }
+}
+
+/** Segments in order of time; unfinished compressions are removed. */
+function leftovers(dir: string): { name: string; stamp: string }[] {
+  const found: { name: string; stamp: string }[] = [];
+  const names = readdirSync(dir);
+  for (const name of names) {
+    if (name.endsWith(".tmp") && parseSegmentName(name.slice(0, -4)) !== null) unlinkSync(join(dir, name));
+    const parsed = parseSegmentName(name);
+    if (parsed !== null) found.push({ name, stamp: parsed.stamp });
+  }
+  return found.sort((a, b) => (a.stamp < b.stamp ? -1 : a.stamp > b.stamp ? 1 : 0));
+}
+
+/** The greatest seq near the end of a segment; null when it holds no record, or is of a kind that cannot be read here. */
+async function lastSeqOf(path: string): Promise<bigint | null> {
+  const tail = path.endsWith(PLAIN_SUFFIX) ? plainTail(path) : await compressedTail(path);
+  let last: bigint | null = null;
+  for (const match of tail.toString("latin1").matchAll(/^\{"type":"[A-Za-z]+","seq":([0-9]{1,18}),/gm)) {
+    const seq = BigInt(match[1]!);
+    if (last === null || seq > last) last = seq;
+  }
+  return last;
+}
+
+function plainTail(path: string): Buffer {
+  const file = openSync(path, "r");
+  try {
+    const size = fstatSync(file).size;
+    const tail = Buffer.alloc(Math.min(size, TAIL_BYTES));
+    const got = readSync(file, tail, 0, tail.length, size - tail.length);
+    return tail.subarray(0, got);
+  } finally {
+    closeSync(file);
+  }
+}
+
+async function compressedTail(path: string): Promise<Buffer> {
+  let tail: Buffer = Buffer.alloc(0);
+  const stream = openCompressed(path);
+  if (stream === null) return tail;
+  try {
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      tail = Buffer.concat([tail, chunk]);
+      if (tail.length > 2 * TAIL_BYTES) tail = Buffer.from(tail.subarray(-TAIL_BYTES));
+    }
+  } catch {
+    // A file that was cut short still told what it could.
+  }
+  return tail;
+}
+
+function logFault(what: string, error: unknown): Fault {
+  return new Fault("log.unwritable", `cannot ${what}: ${messageOf(error)}`, { errno: errnoOf(error), cause: error });
+}

@@ -1,0 +1,208 @@
+import { errnoOf, Fault, messageOf } from "../../base/fault.js";
+import type { ShardStore } from "./shard-store.js";
+import { WriteBatch } from "./write-batch.js";
+
+/** What the committer tells its shard. */
+export interface CommitterEvents {
+  /** The batch is as durable as was asked for; its waiters have not been told yet. */
+  onCommitted(batch: WriteBatch): void;
+  /** Removals that are done; valid during the call. */
+  onRemoved(tokens: readonly number[]): void;
+  /** Everyone concerned was told. */
+  onBatch(): void;
+  /** A commit or a sync failed; the committer stands still until `resume`. */
+  onFault(fault: Fault): void;
+}
+
+/**
+ * The cycle of a shard's commits: one batch is written while the next one fills, and a batch takes all that came
+ * meanwhile (bench/micro/commit.ts shows what that is worth).
+ *
+ *     filling ──▶ committing ──▶ (synced) ──▶ waiters told ──▶ onRemoved ──▶ next commit ──▶ onBatch
+ *
+ * Runs on: the worker that owns the shard. Owns: the two batches, the health, the background sync of the weaker modes.
+ * When full: what fills is bounded by the callers' sessions. On failure: new mail of both batches is refused, removals
+ * and patches go to the front of the next batch; nothing is written until `resume`.
+ */
+export class Committer {
+  readonly #events: CommitterEvents;
+  readonly #flushes: boolean;
+  readonly #syncIntervalMs: number;
+  #store: ShardStore;
+  #filling = new WriteBatch();
+  #committing = new WriteBatch();
+  #busy = false;
+  #scheduled = false;
+  #closed = false;
+  #fault: Fault | null = null;
+  #unsynced = false;
+  #syncTimer: NodeJS.Timeout | null = null;
+  #syncs = 0;
+  #whenIdle: (() => void)[] = [];
+  /** Commits that failed, and syncs. */
+  failures = 0;
+
+  /**
+   * @param flushes true: a commit is a sync; false: a sync follows within `syncIntervalMs`, or before the waiters are
+   *   told where one of them wants it.
+   */
+  constructor(store: ShardStore, flushes: boolean, syncIntervalMs: number, events: CommitterEvents) {
+    this.#store = store;
+    this.#flushes = flushes;
+    this.#syncIntervalMs = syncIntervalMs;
+    this.#events = events;
+  }
+
+  /** The batch that takes what comes now. Call `schedule` after putting something in. */
+  get filling(): WriteBatch {
+    return this.#filling;
+  }
+
+  /** Why nothing is written, null when all is well. */
+  get fault(): Fault | null {
+    return this.#fault;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Has the filling batch committed at the end of the event turn, or as soon as the current one is done. */
+  schedule(): void {
+    if (this.#scheduled || this.#busy || this.#fault !== null) return;
+    this.#scheduled = true;
+    setImmediate(this.#onTurn);
+  }
+
+  /** Starts committing now, unless a commit is under way: then it follows by itself. */
+  commitNow(): void {
+    if (this.#busy || this.#closed || this.#fault !== null || this.#filling.empty) return;
+    const batch = this.#filling;
+    this.#filling = this.#committing;
+    this.#committing = batch;
+    this.#busy = true;
+    this.#store.commit(batch, this.#onCommit);
+  }
+
+  /** Resolves when nothing is being written. */
+  idle(): Promise<void> {
+    if (!this.#busy && this.#syncs === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#whenIdle.push(resolve));
+  }
+
+  /** Goes on after a fault, with a store that was opened anew. */
+  resume(store: ShardStore): void {
+    this.#store = store;
+    this.#unsynced = false;
+    this.#fault = null;
+    this.schedule();
+  }
+
+  /** Commits what waits, then syncs what needs it. Afterwards nothing more is written. */
+  async close(): Promise<void> {
+    while (this.#busy || (this.#fault === null && !this.#filling.empty)) {
+      this.commitNow();
+      await this.idle();
+    }
+    this.#closed = true;
+    if (this.#syncTimer !== null) clearTimeout(this.#syncTimer);
+    if (this.#unsynced && this.#fault === null) this.#sync();
+    await this.idle();
+  }
+
+  readonly #onTurn = (): void => {
+    this.#scheduled = false;
+    this.commitNow();
+  };
+
+  readonly #onCommit = (error: unknown): void => {
+    if (error !== null) this.#failed("commit", error, false);
+    else if (!this.#flushes && this.#committing.forceFlush) {
+      this.#syncs++;
+      this.#store.sync(this.#onForcedSync);
+    } else this.#succeeded();
+  };
+
+  readonly #onForcedSync = (error: unknown): void => {
+    this.#syncs--;
+    if (error === null) this.#succeeded();
+    else this.#failed("sync", error, true);
+  };
+
+  #succeeded(): void {
+    this.#events.onCommitted(this.#committing);
+    if (!this.#flushes) this.#syncSoon();
+    this.#tell(null);
+  }
+
+  /** `kept`: the transaction was committed, only its sync failed; so its mail must be taken out again. */
+  #failed(what: string, error: unknown, kept: boolean): void {
+    const batch = this.#committing;
+    const filling = this.#filling;
+    const fault = commitFault(what, error);
+    this.#fault = fault;
+    this.failures++;
+    const refused = filling.waiters.slice();
+    filling.clearStores();
+    if (kept) {
+      for (const key of batch.rowKeys) filling.removedRows.push(key);
+      for (const key of batch.bodyKeys) filling.removedBodies.push(key);
+    } else {
+      filling.takeBack(batch);
+      batch.tokens.length = 0;
+    }
+    this.#tell(fault);
+    for (const waiter of refused) waiter.onStored(fault);
+    this.#events.onFault(fault);
+  }
+
+  #tell(fault: Fault | null): void {
+    const batch = this.#committing;
+    for (const waiter of batch.waiters) waiter.onStored(fault);
+    if (batch.tokens.length > 0) this.#events.onRemoved(batch.tokens);
+    batch.clear();
+    // Only now may the batch be filled again. The next commit starts before replies are sent: the disk is the slower one.
+    this.#busy = false;
+    this.commitNow();
+    this.#events.onBatch();
+    this.#wakeIdle();
+  }
+
+  #syncSoon(): void {
+    this.#unsynced = true;
+    this.#syncTimer ??= setTimeout(() => {
+      this.#syncTimer = null;
+      this.#sync();
+    }, this.#syncIntervalMs);
+  }
+
+  /** The background sync of the weaker modes. A failure ends the trust in what was committed since the last one. */
+  #sync(): void {
+    this.#unsynced = false;
+    this.#syncs++;
+    this.#store.sync((error) => {
+      this.#syncs--;
+      if (error !== null) {
+        this.#fault = commitFault("sync", error);
+        this.failures++;
+        this.#events.onFault(this.#fault);
+      }
+      this.#wakeIdle();
+    });
+  }
+
+  #wakeIdle(): void {
+    if (this.#busy || this.#syncs > 0) return;
+    const waiting = this.#whenIdle;
+    this.#whenIdle = [];
+    for (const resolve of waiting) resolve();
+  }
+}
+
+/** The fault that a failure of the storage becomes. */
+export function commitFault(what: string, error: unknown): Fault {
+  return new Fault("spool.commit-failed", `spool ${what} failed: ${messageOf(error)}`, {
+    errno: errnoOf(error),
+    cause: error,
+  });
+}
