@@ -106,3 +106,46 @@ test("a file that was written, emptied and written again for long still passes",
   await shard.close();
   assert.ok(checkPages(file).entries >= live.length);
 });
+
+test("an entry that is missing from a page is noticed by the tree's own count", async (t) => {
+  const { file, good } = await filled(t);
+  let leaf = 2 * PAGE;
+  while (
+    good.readUInt32LE(leaf) !== leaf / PAGE ||
+    good.readUInt16LE(leaf + 18) !== 2 ||
+    good.readUInt16LE(leaf + 20) < 8
+  ) {
+    leaf += PAGE;
+  }
+  const bytes = Buffer.from(good);
+  bytes.writeUInt16LE(good.readUInt16LE(leaf + 20) - 2, leaf + 20);
+  writeFileSync(file, bytes);
+  assert.throws(() => checkPages(file), { code: "spool.damaged", message: /entries in .* where/ });
+});
+
+test("the damaged head of one large body is mended, so that only this message is lost", async (t) => {
+  const path = scratch(t);
+  const { shard } = openShard(t, path);
+  const keys: SpoolKey[] = [];
+  for (let i = 0; i < 8; i++) keys.push(await stored(shard, transaction(shard, `${i}`.repeat(9000), ["a"])));
+  await shard.close();
+  const file = join(shardDirectory(path, 0 as ShardIndex), "data.mdb");
+  const bytes = readFileSync(file);
+  const head = bytes.indexOf("4".repeat(100)) - 24;
+  assert.equal(head % PAGE, 0);
+  bytes.fill(0xee, head, head + 60);
+  writeFileSync(file, bytes);
+  assert.equal(checkPages(file).mended, 1);
+  assert.equal(checkPages(file).mended, 0);
+  const again = openShard(t, path);
+  await again.shard.replay({ onRow() {} }, 0).run(10);
+  assert.deepEqual(
+    keys.filter((key) => again.shard.read(key).kind !== "message"),
+    [keys[4]],
+  );
+  for (const key of keys) again.shard.remove(key, key);
+  await again.heard.when(() => again.shard.count() === 0);
+  assert.deepEqual(again.heard.faults, []);
+  await again.shard.close();
+  checkPages(file);
+});
