@@ -1,0 +1,23 @@
+import type { Clock } from "../base/clock.js";
+import type { DnsConfig } from "../config/compiled.js";
+import { networkExchange } from "./exchange.js";
+import { Resolver } from "./resolver.js";
+import { SecureRandom } from "./secure-random.js";
+import { loadZone } from "./static-zone.js";
+import { systemServers } from "./system-servers.js";
+
+/**
+ * The resolver that the configuration describes, over the network.
+ * @throws {Fault} `config.unreadable` or `config.invalid` when `hosts_file` cannot be read or is wrong.
+ */
+export function openResolver(config: DnsConfig, clock: Clock): Resolver {
+  return new Resolver({
+    clock,
+    random: new SecureRandom(),
+    exchange: networkExchange,
+    servers: config.servers.length === 0 ? systemServers() : config.servers,
+    timeoutMs: config.timeoutMs,
+    trustAuthentic: config.dnssec === "trust-ad",
+    zone: config.hostsFile === null ? null : loadZone(config.hostsFile),
+  });
+}

@@ -1,0 +1,113 @@
+import { readFileSync, statSync } from "node:fs";
+import { errnoOf, Fault, messageOf } from "../base/fault.js";
+import { type DnsRecord, negativeTtl, type RecordType, type Step } from "./lookup.js";
+import { parseZoneFile, type ZoneRecord } from "./zone-file.js";
+
+/** Most bytes of a zone file. */
+const MAX_BYTES = 16 * 1024 * 1024;
+
+/**
+ * The static records of `hosts_file`, consulted before any server.
+ *
+ * A name that the file has, or that lies above one that it has, is answered by the file alone: its records, its alias, or
+ * "no such record". `*.x` stands for all names below `x` that the file does not have (RFC 4592). Other names are looked up
+ * outside, unless the file has a SOA record at or above them: then it is the last word, and they do not exist.
+ */
+export class StaticZone {
+  readonly #records = new Map<string, DnsRecord[]>();
+  /** Names that exist only because something lies below them. */
+  readonly #above = new Set<string>();
+  /** Names of SOA records, with the life of a negative answer. */
+  readonly #apexes = new Map<string, number>();
+
+  constructor(records: readonly ZoneRecord[]) {
+    for (const record of records) {
+      if (record.type === "SOA") this.#apexes.set(record.name, record.ttlMs);
+      else this.#records.set(record.name, [...(this.#records.get(record.name) ?? []), record]);
+      for (let parent = parentOf(record.name); parent !== null; parent = parentOf(parent)) this.#above.add(parent);
+    }
+  }
+
+  /** What the file says about a question; null when it says nothing. `name` as `canonicalName` gives it. */
+  lookup(name: string, type: RecordType): Step | null {
+    const own = this.#records.get(name);
+    if (own !== undefined) return this.#answer(own, name, type);
+    const apexTtlMs = this.#apexTtl(name);
+    if (this.#apexes.has(name) || this.#above.has(name)) return { kind: "nodata", ttlMs: negativeTtl(apexTtlMs) };
+    const wildcard = this.#wildcard(name);
+    if (wildcard !== undefined) return this.#answer(wildcard, name, type);
+    return apexTtlMs === null ? null : { kind: "nxdomain", ttlMs: negativeTtl(apexTtlMs) };
+  }
+
+  #answer(records: readonly DnsRecord[], name: string, type: RecordType): Step {
+    const found = records.filter((record) => record.type === type);
+    if (found.length > 0) return { kind: "found", records: found, ttlMs: shortest(found), authentic: false };
+    const alias = records.find((record) => record.type === "CNAME");
+    if (alias !== undefined) return { kind: "alias", target: alias.value, ttlMs: alias.ttlMs, authentic: false };
+    return { kind: "nodata", ttlMs: negativeTtl(this.#apexTtl(name)) };
+  }
+
+  /** The records of `*` under the nearest existing name above (RFC 4592 §3.3.1). */
+  #wildcard(name: string): readonly DnsRecord[] | undefined {
+    for (let parent = parentOf(name); parent !== null; parent = parentOf(parent)) {
+      const records = this.#records.get(`*.${parent}`);
+      if (records !== undefined) return records;
+      if (this.#records.has(parent) || this.#above.has(parent) || this.#apexes.has(parent)) return undefined;
+    }
+    return this.#records.get("*");
+  }
+
+  #apexTtl(name: string): number | null {
+    for (let at: string | null = name; at !== null; at = parentOf(at)) {
+      const ttlMs = this.#apexes.get(at);
+      if (ttlMs !== undefined) return ttlMs;
+    }
+    return null;
+  }
+}
+
+function parentOf(name: string): string | null {
+  const dot = name.indexOf(".");
+  return dot < 0 ? null : name.slice(dot + 1);
+}
+
+function shortest(records: readonly DnsRecord[]): number {
+  return records.reduce((least, record) => Math.min(least, record.ttlMs), Number.POSITIVE_INFINITY);
+}
+
+/**
+ * Makes a zone of a text. `name` is what the file is called in messages.
+ * @throws {Fault} `config.invalid` with `NAME:LINE: what is wrong`, one a line.
+ */
+export function parseZone(text: string, name: string): StaticZone {
+  const { records, problems } = parseZoneFile(text);
+  const all = [...problems, ...conflicts(records)];
+  if (all.length > 0) throw new Fault("config.invalid", all.map((problem) => `${name}:${problem}`).join("\n"));
+  return new StaticZone(records);
+}
+
+/** An alias stands alone (RFC 1034 §3.6.2). */
+function conflicts(records: readonly ZoneRecord[]): string[] {
+  const aliases = new Set(records.filter((record) => record.type === "CNAME").map((record) => record.name));
+  const counts = new Map<string, number>();
+  for (const { name } of records) counts.set(name, (counts.get(name) ?? 0) + 1);
+  return [...aliases]
+    .filter((name) => (counts.get(name) ?? 0) > 1)
+    .slice(0, 20)
+    .map((name) => ` ${name} has a CNAME and something else`);
+}
+
+/**
+ * Reads a zone file.
+ * @throws {Fault} `config.unreadable` when the file cannot be read, `config.invalid` when it is wrong.
+ */
+export function loadZone(path: string): StaticZone {
+  let text: string;
+  try {
+    if (statSync(path).size > MAX_BYTES) throw new Error("the file is larger than 16MiB");
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    throw new Fault("config.unreadable", `${path}: ${messageOf(error)}`, { errno: errnoOf(error), cause: error });
+  }
+  return parseZone(text, path);
+}
