@@ -11,7 +11,7 @@ const src = join(projectRoot, "src");
 const FLOORS: readonly (readonly string[])[] = [
   ["cli"],
   ["server"],
-  ["threads", "admin"],
+  ["threads", "admin", "sink", "load"],
   ["worker"],
   ["scheduler"],
   ["smtp", "mail", "shaping"],

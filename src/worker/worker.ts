@@ -158,7 +158,7 @@ class ResidentWorker implements SchedulerCommands {
       hostname: this.#init.config.node.hostname,
       node: this.#node,
       counters: this.#counters,
-      resolve: (host, lookup, done) => names.resolve(host, lookup, done),
+      resolve: (host, strategy, done) => names.resolve(host, strategy, done),
       owns: (shard) => this.#shards.owns(shard),
       read: (shard, key) => this.#shards.read(shard, key),
       remove: (shard, key, row) => this.#shards.removeSoon(shard, key, row),

@@ -24,6 +24,8 @@ const COUNTER_LINES = Math.ceil(((COUNTER_COUNT + MAX_LISTENERS) * 8) / LINE);
 export enum ProcessFlag {
   /** The server is stopping: new work is refused with 421. */
   stopping = 1,
+  /** Disk space or inodes are below their limits: new mail is refused with 452. */
+  diskLow = 2,
 }
 
 /** A typed view of the shared words; every thread makes its own. */

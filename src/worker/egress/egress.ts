@@ -11,17 +11,19 @@ import { assert, unreachable } from "../../base/assert.js";
 import type { PathId, Row, SessionId, ShardIndex, SpoolKey } from "../../base/brands.js";
 import type { Clock } from "../../base/clock.js";
 import type { Random } from "../../base/random.js";
+import type { IpLookupStrategy } from "../../config/compiled.js";
 import type { Connection, ConnectionHandler, ConnectOptions, Reactor } from "../../native/binding.js";
 import { OutcomeFlag, OutcomeKind } from "../../protocol/layout/frames.js";
+import { MessageFlag } from "../../protocol/message-flag.js";
 import { createdMs, messageId } from "../../protocol/message-id.js";
 import type { PathDefinition } from "../../protocol/messages.js";
 import { Counter } from "../../protocol/metrics.js";
 import type { ResponseText } from "../../protocol/records.js";
 import type { OutgoingMessage } from "../../smtp/client-envelope.js";
 import type { AttemptFacts, MessageFacts, MessageRecordKind } from "../events/record.js";
-import { MessageFlag, type SpooledMessage, type Unreadable } from "../spool/envelope.js";
+import type { SpooledMessage, Unreadable } from "../spool/envelope.js";
 import { EgressPath } from "./path.js";
-import { type Lookup, lookupOf, makePlan, type Plan, type ResolvedHost } from "./plan.js";
+import { makePlan, type Plan, type ResolvedHost } from "./plan.js";
 import { type Assigned, EgressSession, type SessionHost, type SettledEnd } from "./session.js";
 import type { Fate } from "./verdict.js";
 
@@ -37,7 +39,7 @@ export interface EgressParts {
   /** Finds addresses of a host; `done` is called exactly once, with empty lists when there are none. */
   readonly resolve: (
     host: string,
-    lookup: Lookup,
+    strategy: IpLookupStrategy,
     done: (v4: readonly string[], v6: readonly string[]) => void,
   ) => void;
   /** Whether this worker writes that shard. */
@@ -119,7 +121,6 @@ export class Egress implements SessionHost {
   }
 
   plan(path: EgressPath, done: (plan: Plan) => void): void {
-    const lookup = lookupOf(path.config.ipLookupStrategy);
     const resolved: ResolvedHost[] = [];
     let open = path.hosts.length;
     const found = (host: ResolvedHost): void => {
@@ -129,7 +130,7 @@ export class Egress implements SessionHost {
     if (open === 0) done({ kind: "none" });
     for (const host of path.hosts) {
       if (host.address !== null || host.unix !== null) found({ host, v4: [], v6: [] });
-      else this.#parts.resolve(host.name, lookup, (v4, v6) => found({ host, v4, v6 }));
+      else this.#parts.resolve(host.name, path.config.ipLookupStrategy, (v4, v6) => found({ host, v4, v6 }));
     }
   }
 

@@ -26,6 +26,7 @@ import type { StoreWaiter } from "../spool/write-batch.js";
 
 const STOPPING = new Reply(421, [4, 3, 2], "Server shutting down, try again later");
 const QUEUE_FULL = new Reply(452, [4, 3, 1], "Too many messages are waiting, try again later");
+const DISK_LOW = new Reply(452, [4, 3, 1], "Insufficient storage, try again later");
 const SPOOL_UNHEALTHY = new Reply(451, [4, 3, 0], "The spool cannot take messages now, try again later");
 const SPOOL_CLOSED = new Reply(421, [4, 3, 2], "The spool cannot take messages now, try again later");
 const NOT_STORED = new Reply(451, [4, 3, 0], "The message could not be stored, try again later");
@@ -112,7 +113,9 @@ export class Intake {
   /** Why no message is taken now, null when one is. Asked before a transaction begins and before its content. */
   refusal(): Reply | null {
     const { shared, shard } = this.#parts;
-    if ((shared.flags & ProcessFlag.stopping) !== 0) return STOPPING;
+    const flags = shared.flags;
+    if ((flags & ProcessFlag.stopping) !== 0) return STOPPING;
+    if ((flags & ProcessFlag.diskLow) !== 0) return DISK_LOW;
     if (shard.fault !== null) return SPOOL_UNHEALTHY;
     if (!this.#parts.logHealthy()) return LOG_UNHEALTHY;
     if (shared.messages >= shared.maxMessages) return QUEUE_FULL;

@@ -1,0 +1,38 @@
+import type { Command } from "commander";
+import { ConfigFault, loadConfig } from "../config/load.js";
+import { formatProblems, type Problem } from "../config/problems.js";
+import { configPath } from "./config-argument.js";
+
+/** Adds `hikyaku check` to the command line. */
+export function addCheckCommand(program: Command): void {
+  program
+    .command("check")
+    .description("check a configuration and the files that it names; exit 0 when a server could start with it, else 1")
+    .option("--config <FILE>", "the configuration (default: HIKYAKU_CONFIG, ./hikyaku.toml, /etc/hikyaku/hikyaku.toml)")
+    .option("--json", "print the problems as JSON")
+    .action((flags: { readonly config?: string; readonly json?: boolean }) => {
+      process.exitCode = check(configPath(flags.config), flags.json === true);
+    });
+}
+
+function check(path: string, json: boolean): number {
+  let problems: readonly Problem[] = [];
+  let fault: ConfigFault | null = null;
+  try {
+    problems = loadConfig(path).warnings;
+  } catch (error) {
+    if (!(error instanceof ConfigFault)) throw error;
+    fault = error;
+    problems = error.problems;
+  }
+  if (json) {
+    const unreadable = fault !== null && problems.length === 0 ? fault.message : null;
+    process.stdout.write(`${JSON.stringify({ file: path, good: fault === null, unreadable, problems })}\n`);
+  } else if (fault !== null) {
+    process.stderr.write(`${fault.message}\n`);
+  } else {
+    if (problems.length > 0) process.stderr.write(`${formatProblems(problems)}\n`);
+    process.stdout.write(`${path}: good\n`);
+  }
+  return fault === null ? 0 : 1;
+}

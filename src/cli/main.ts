@@ -1,0 +1,45 @@
+/** The `hikyaku` command: exit 0 good, 1 the thing asked about is bad, 2 wrong usage, 3 unreachable server, 78 wrong configuration. */
+import { readFileSync } from "node:fs";
+import { Command, CommanderError } from "commander";
+import { messageOf } from "../base/fault.js";
+import { addBenchCommand } from "./bench.js";
+import { addCheckCommand } from "./check.js";
+import { addGenerateCommand } from "./generate.js";
+import { addSinkCommand } from "./sink.js";
+import { addStartCommand } from "./start.js";
+import { addStopCommand } from "./stop.js";
+import { addTailCommand } from "./tail-command.js";
+
+const USAGE = 2;
+
+function version(): string {
+  const manifest: unknown = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8"));
+  if (typeof manifest === "object" && manifest !== null && "version" in manifest) return String(manifest.version);
+  return "unknown";
+}
+
+async function main(): Promise<void> {
+  const program = new Command("hikyaku");
+  program.description("a mail transfer agent for people who send a lot of mail").version(version());
+  addStartCommand(program, version());
+  addCheckCommand(program);
+  addStopCommand(program);
+  addTailCommand(program);
+  addSinkCommand(program);
+  addGenerateCommand(program);
+  addBenchCommand(program);
+  for (const command of [program, ...program.commands]) command.exitOverride().showHelpAfterError();
+  try {
+    await program.parseAsync(process.argv);
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      process.exitCode = error.exitCode === 0 ? 0 : USAGE;
+      return;
+    }
+    process.stderr.write(`hikyaku: ${messageOf(error)}\n`);
+    if (error instanceof Error && error.stack !== undefined) process.stderr.write(`${error.stack}\n`);
+    process.exitCode = 1;
+  }
+}
+
+await main();

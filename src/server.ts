@@ -1,0 +1,387 @@
+/**
+ * The only place that wires everything: what is made in which order at the start, and ended in which order at the stop.
+ *
+ * Runs on   the main thread
+ * Owns      the scheduler, the supervisor, the listeners' reserved ports, the spool's lock, the log's segments
+ * When full nothing here grows
+ * On failure a start that fails undoes what it did and throws the fault; a fault later is reported and the server goes on
+ *
+ *     start: spool lock ▸ ports ▸ log segment ▸ sink (sandbox) ▸ scheduler ▸ workers ▸ HTTP ▸ SMTP
+ *     stop:  no new mail ▸ deliveries under way ▸ workers ▸ log ▸ HTTP ▸ sink ▸ ports ▸ lock
+ */
+import { type HttpListener, startHttpListener } from "./admin/http-listener.js";
+import { counterFamilies, type MetricFamily } from "./admin/metrics-text.js";
+import { schedulerFamilies } from "./admin/scheduler-metrics.js";
+import { SystemClock } from "./base/clock.js";
+import { Fault } from "./base/fault.js";
+import { systemRandom } from "./base/random.js";
+import type { CompiledConfig, ListenAddress } from "./config/compiled.js";
+import { withNodeId } from "./config/node-id.js";
+import { compilePolicy } from "./config/policy.js";
+import { MxRouter } from "./dns/router.js";
+import { addonRefusal, loadNative } from "./native/load.js";
+import { ProcessFlag, SharedState } from "./protocol/layout/shared-state.js";
+import type { UpMessage } from "./protocol/messages.js";
+import { Counter } from "./protocol/metrics.js";
+import { Scheduler } from "./scheduler/scheduler.js";
+import { DEFAULT_PROFILE } from "./sink/options.js";
+import { startSinkThread } from "./sink/sink-thread.js";
+import { DiskGuard } from "./threads/disk-guard.js";
+import { LogRotation } from "./threads/log-rotation.js";
+import { MainLoop } from "./threads/main-loop.js";
+import { Supervisor } from "./threads/supervisor.js";
+import { createLogShared } from "./worker/events/log-shared.js";
+import { Segments } from "./worker/events/segments.js";
+import { assignShards, discoverShards } from "./worker/spool/directories.js";
+import { lockSpool } from "./worker/spool/lock.js";
+
+/** What a server tells its owner. */
+export interface ServerEvents {
+  /** Something that an operator must know; one line. */
+  notice(line: string): void;
+  /** A bug of ours; the process must end. What is durable stays durable. */
+  panic(error: unknown): void;
+}
+
+/** What runs where, once everything listens. */
+export interface ServerReady {
+  readonly pid: number;
+  readonly smtp: readonly ListenAddress[];
+  readonly http: readonly ListenAddress[];
+  /** The built-in sink, in sandbox mode. */
+  readonly sink: ListenAddress | null;
+  readonly workers: number;
+  readonly durability: string;
+  /** Why the native addon is not in use, null when it is. */
+  readonly addonRefusal: string | null;
+  readonly logDir: string;
+}
+
+/** How long a stop waits for deliveries under way, and then for the workers, at most. */
+const DRAIN_MS = 10_000;
+const WORKER_STOP_MS = 5_000;
+
+/** A server. Made by {@link Server.start}. */
+export class Server {
+  /** Resolves when the server has stopped. */
+  readonly stopped: Promise<void>;
+  readonly #config: CompiledConfig;
+  readonly #events: ServerEvents;
+  readonly #clock = new SystemClock();
+  readonly #shared: SharedState;
+  readonly #scheduler: Scheduler;
+  readonly #supervisor: Supervisor;
+  readonly #loop: MainLoop;
+  readonly #sink: ListenAddress | null;
+  readonly #undo: Undo;
+  /** `worker listener` of every socket that listens. */
+  readonly #listening = new Map<string, ListenAddress>();
+  readonly #guard: DiskGuard;
+  #low: string | null = null;
+  #failure: Fault | null = null;
+  #check: () => void = () => {};
+  #ready: ServerReady | null = null;
+  #stopping: Promise<void> | null = null;
+  #resolveStopped: () => void = () => {};
+
+  /**
+   * Starts everything; resolves when every listener listens.
+   * @throws {Fault} `listen.*`, `spool.*`, `log.unwritable`, `config.*`, `worker.lost`; what was begun is undone.
+   */
+  static async start(written: CompiledConfig, events: ServerEvents): Promise<Server> {
+    const undo = new Undo();
+    try {
+      const config = withNodeId(written);
+      undo.push(lockSpool(loadNative(), config.spool.path));
+      const ports = await reservePorts(config, undo);
+      const segments = await openSegments(config, events, undo);
+      const sink = config.delivery.mode === "sandbox" ? await startSink(undo) : null;
+      const server = new Server(config, events, undo, ports, segments, sink);
+      await server.#begin();
+      return server;
+    } catch (error) {
+      await undo.run();
+      throw error;
+    }
+  }
+
+  private constructor(
+    config: CompiledConfig,
+    events: ServerEvents,
+    undo: Undo,
+    ports: readonly number[],
+    segments: { readonly files: Segments; readonly lastSeq: bigint },
+    sink: ListenAddress | null,
+  ) {
+    this.stopped = new Promise((resolve) => {
+      this.#resolveStopped = resolve;
+    });
+    this.#config = config;
+    this.#events = events;
+    this.#undo = undo;
+    this.#sink = sink;
+    const workers = config.threads.workers;
+    const clock = this.#clock;
+    this.#shared = new SharedState(SharedState.allocate(1 + workers));
+    this.#shared.maxMessages = config.spool.maxMessages;
+    const shards = assignShards(discoverShards(config.spool.path), workers);
+    const wake = (): void => this.#loop.wake();
+    this.#scheduler = new Scheduler({
+      clock,
+      random: systemRandom,
+      policy: compilePolicy(config),
+      router: new MxRouter(config, clock, sink, wake),
+      maxMessages: config.spool.maxMessages,
+      shards,
+    });
+    this.#supervisor = new Supervisor(
+      {
+        config,
+        clock,
+        shared: this.#shared,
+        shards,
+        ports,
+        sink,
+        logShared: createLogShared(segments.lastSeq),
+        segment: () => segments.files.path,
+        events: this.#scheduler,
+      },
+      {
+        ready: (index, port) => {
+          this.#scheduler.workerRestored(index, port);
+          wake();
+        },
+        lost: (index, reason) => {
+          this.#scheduler.workerLost(index);
+          this.#failure ??= new Fault("worker.lost", `worker ${index} died: ${reason}`);
+          if (this.#ready !== null) events.notice(`worker ${index} died and is being replaced: ${reason}`);
+          this.#check();
+          wake();
+        },
+        message: (index, message) => this.#onMessage(index, message),
+      },
+    );
+    this.#loop = new MainLoop(
+      this.#shared.words,
+      SharedState.bellIndex(0),
+      () => this.#turn(),
+      () => this.#supervisor.waiting,
+      (error) => events.panic(error),
+    );
+    undo.push(() => this.#loop.stop());
+    const rotation = new LogRotation(segments.files, this.#supervisor, (line) => events.notice(line));
+    undo.push(() => rotation.stop());
+    const paths = [config.spool.path, config.log.dir];
+    this.#guard = new DiskGuard(loadNative(), config.spool, paths, (low) => this.#onDisk(low));
+    undo.push(() => this.#guard.stop());
+  }
+
+  #onDisk(low: string | null): void {
+    this.#low = low;
+    this.#shared.flags =
+      low === null ? this.#shared.flags & ~ProcessFlag.diskLow : this.#shared.flags | ProcessFlag.diskLow;
+    this.#events.notice(low === null ? "disk space is sufficient again" : `no mail is accepted: ${low}`);
+  }
+
+  /** What runs where. */
+  get ready(): ServerReady {
+    if (this.#ready === null) throw new Fault("worker.lost", "the server is not ready yet");
+    return this.#ready;
+  }
+
+  /** The scheduler, for inspection. */
+  get scheduler(): Scheduler {
+    return this.#scheduler;
+  }
+
+  /** The counters of all threads. */
+  get shared(): SharedState {
+    return this.#shared;
+  }
+
+  async #begin(): Promise<void> {
+    const config = this.#config;
+    this.#undo.push(() => this.#supervisor.stop(WORKER_STOP_MS));
+    const keepAlive = setInterval(() => {}, 1 << 30);
+    this.#undo.push(() => clearInterval(keepAlive));
+    await this.#guard.look();
+    this.#supervisor.start();
+    this.#loop.wake();
+    const http = await this.#startHttp();
+    this.#supervisor.listen();
+    const everyone = loadNative().perThreadListeners ? config.threads.workers : 1;
+    await this.#until(() => this.#listening.size >= config.smtpListeners.length * everyone);
+    this.#ready = {
+      pid: process.pid,
+      smtp: config.smtpListeners.map((listener, index) => this.#listening.get(`0 ${index}`) ?? listener.listen),
+      http: http.map(({ host, port }) => ({ host, port })),
+      sink: this.#sink,
+      workers: config.threads.workers,
+      durability: config.spool.durability,
+      addonRefusal: addonRefusal(),
+      logDir: config.log.dir,
+    };
+  }
+
+  /** Waits until the workers have brought it about, or one of them has failed. */
+  #until(done: () => boolean): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#check = (): void => {
+        if (this.#failure !== null) reject(this.#failure);
+        else if (done()) resolve();
+        else return;
+        this.#check = (): void => {};
+      };
+      this.#check();
+    });
+  }
+
+  #turn(): number {
+    const wait = this.#scheduler.turn();
+    this.#shared.messages = this.#scheduler.messages;
+    return wait;
+  }
+
+  #onMessage(index: number, message: UpMessage): void {
+    switch (message.kind) {
+      case "listening":
+        this.#listening.set(`${index} ${message.listener}`, { host: message.host, port: message.port });
+        break;
+      case "loaded":
+        if (message.rows > 0 || message.quarantined > 0) {
+          const set = message.quarantined === 0 ? "" : `, ${message.quarantined} damaged ones set aside`;
+          this.#events.notice(`spool shard ${message.shard}: ${message.rows} messages found${set}`);
+        }
+        break;
+      case "quarantined":
+        this.#events.notice(`spool shard ${message.shard}: an entry was moved to quarantine: ${message.reason}`);
+        break;
+      case "fault":
+        if (this.#ready === null && message.code.startsWith("listen.")) {
+          this.#failure ??= new Fault("listen.failed", message.message);
+        }
+        this.#events.notice(`worker ${index}: ${message.code}: ${message.message}`);
+        break;
+      default:
+        break;
+    }
+    this.#check();
+  }
+
+  // ── HTTP ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async #startHttp(): Promise<HttpListener[]> {
+    const started: HttpListener[] = [];
+    for (const listener of this.#config.httpListeners) {
+      const http = await startHttpListener(listener, {
+        notAccepting: () => this.#notAccepting(),
+        notAlive: () => null,
+        metrics: () => this.#metrics(),
+        stop: () => void this.stop(),
+      });
+      this.#undo.push(() => http.close());
+      started.push(http);
+    }
+    return started;
+  }
+
+  #notAccepting(): string | null {
+    if (this.#stopping !== null) return "stopping";
+    if (this.#ready === null) return "starting";
+    if (this.#low !== null) return this.#low;
+    return this.#shared.messages >= this.#shared.maxMessages ? "too many messages are waiting" : null;
+  }
+
+  #metrics(): MetricFamily[] {
+    return [...counterFamilies(this.#shared), ...schedulerFamilies(this.#scheduler)];
+  }
+
+  // ── the end ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Stops in order: what is under way is finished or goes back to waiting, nothing is lost. A second call waits too. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
+    this.#shared.flags |= ProcessFlag.stopping;
+    this.#scheduler.stop();
+    this.#loop.wake();
+    await this.#drained();
+    await this.#undo.run();
+    this.#resolveStopped();
+  }
+
+  /** Deliveries under way get their time. */
+  #drained(): Promise<void> {
+    const deadlineMs = this.#clock.monoMs() + DRAIN_MS;
+    return new Promise((resolve) => {
+      const look = setInterval(() => {
+        if (this.#scheduler.inFlight > 0 && this.#clock.monoMs() < deadlineMs) return;
+        clearInterval(look);
+        resolve();
+      }, 20);
+    });
+  }
+
+  /** Kills one worker's thread as a crash would: the fault injection of tests. */
+  killWorker(index: number): Promise<boolean> {
+    return this.#supervisor.kill(index);
+  }
+
+  /** Workers that have died so far. */
+  get workersLost(): number {
+    return this.#shared.sum(Counter.workersLost);
+  }
+}
+
+/** What must be undone, in reverse order. */
+class Undo {
+  readonly #steps: (() => void | Promise<void>)[] = [];
+
+  push(step: () => void | Promise<void>): void {
+    this.#steps.push(step);
+  }
+
+  async run(): Promise<void> {
+    for (let step = this.#steps.pop(); step !== undefined; step = this.#steps.pop()) await step();
+  }
+}
+
+/** Reserves every SMTP port for this process, so that a port in use is one clear line and port 0 is one port for all. */
+async function reservePorts(config: CompiledConfig, undo: Undo): Promise<number[]> {
+  const ports: number[] = [];
+  const native = loadNative();
+  for (const { listen } of config.smtpListeners) {
+    const reserved = await native.reservePort(listen.host, listen.port);
+    if (native.perThreadListeners) undo.push(() => reserved.release());
+    else reserved.release();
+    ports.push(reserved.port);
+  }
+  return ports;
+}
+
+async function openSegments(
+  config: CompiledConfig,
+  events: ServerEvents,
+  undo: Undo,
+): Promise<{ files: Segments; lastSeq: bigint }> {
+  const files = new Segments({
+    dir: config.log.dir,
+    maxFileSize: config.log.maxFileSize,
+    maxSegmentDurationMs: config.log.maxSegmentDurationMs,
+    clock: new SystemClock(),
+    onFault: (fault) => events.notice(`${fault.code}: ${fault.message}`),
+  });
+  const { lastSeq } = await files.open();
+  undo.push(() => files.idle());
+  return { files, lastSeq };
+}
+
+/** The built-in sink of sandbox mode: accepts everything, on a thread of its own. */
+async function startSink(undo: Undo): Promise<ListenAddress> {
+  const sink = await startSinkThread({ host: "127.0.0.1", port: 0, profile: DEFAULT_PROFILE });
+  undo.push(() => sink.stop());
+  return { host: sink.host, port: sink.port };
+}

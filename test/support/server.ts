@@ -1,0 +1,123 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { loadConfig } from "../../src/config/load.js";
+import { Server } from "../../src/server.js";
+
+/** A server in this process, with a directory of its own that `end` removes. */
+export interface TestServer {
+  readonly server: Server;
+  readonly dir: string;
+  readonly port: number;
+  readonly notices: string[];
+  /** Stops the server, keeps the directory. */
+  stop(): Promise<void>;
+}
+
+/** Makes a directory for a server; removed by the test. */
+export function makeDir(): string {
+  return mkdtempSync(join(tmpdir(), "hikyaku-test-"));
+}
+
+export function removeDir(dir: string): void {
+  rmSync(dir, { recursive: true, force: true });
+}
+
+/** What tests say of a configuration; the rest is as shipped. */
+export interface TestConfig {
+  readonly workers?: number;
+  /** Where everything goes: `mx_list` of the only queue rule; null for the sandbox. */
+  readonly to?: string | null;
+  readonly durability?: string;
+  /** Keys of `[[queue]]`, as TOML lines. */
+  readonly queue?: string;
+  /** Keys of `[[smtp_listener]]`. */
+  readonly listener?: string;
+  /** Tables to append. */
+  readonly more?: string;
+  /** Content of shaping.toml. */
+  readonly shaping?: string;
+}
+
+/** Writes a configuration into `dir` and returns its path. */
+export function writeConfig(dir: string, options: TestConfig): string {
+  const path = join(dir, "hikyaku.toml");
+  const to = options.to ?? null;
+  writeFileSync(join(dir, "shaping.toml"), options.shaping ?? "");
+  writeFileSync(
+    path,
+    `
+[node]
+hostname = "mta.example.org"
+data_dir = "./var"
+[threads]
+workers = ${options.workers ?? 1}
+[delivery]
+mode = "${to === null && options.queue === undefined ? "sandbox" : "live"}"
+[spool]
+durability = "${options.durability ?? "flushed"}"
+min_free_space = "1%"
+min_free_inodes = "1%"
+[[smtp_listener]]
+listen = "127.0.0.1:0"
+${options.listener ?? ""}
+[[http_listener]]
+listen = "127.0.0.1:0"
+[shaping]
+files = ["shaping.toml"]
+${to === null && options.queue === undefined ? "" : "[[queue]]\n"}${to === null ? "" : `protocol = { smtp = { mx_list = ["${to}"] } }`}
+${options.queue ?? ""}
+${options.more ?? ""}
+`,
+  );
+  return path;
+}
+
+/** Starts a server with the configuration that {@link writeConfig} wrote. */
+export async function startServer(dir: string): Promise<TestServer> {
+  const notices: string[] = [];
+  const { config } = loadConfig(join(dir, "hikyaku.toml"));
+  const server = await Server.start(config, {
+    notice: (line) => notices.push(line),
+    panic: (error) => {
+      throw error;
+    },
+  });
+  const port = server.ready.smtp[0]?.port ?? 0;
+  return { server, dir, port, notices, stop: () => server.stop() };
+}
+
+/** A record of the event log, as far as tests look at it. */
+export interface LogRecord {
+  readonly type: string;
+  readonly seq: number;
+  readonly id: string;
+  readonly sender: string;
+  readonly recipient: string;
+  readonly queue: string;
+  readonly site: string;
+  readonly size: number;
+  readonly num_attempts: number;
+  readonly response: { readonly code: number; readonly content: string; readonly command: string | null };
+  readonly [field: string]: unknown;
+}
+
+/** All records of a server's log so far, in the order of their numbers. Compressed segments are left out. */
+export function readLog(dir: string): LogRecord[] {
+  const log = join(dir, "var", "log");
+  const lines = readdirSync(log)
+    .filter((name) => name.endsWith(".jsonl"))
+    .sort()
+    .flatMap((name) => readFileSync(join(log, name), "utf8").split("\n"))
+    .filter((line) => line !== "");
+  return lines.map((line) => JSON.parse(line) as LogRecord).sort((a, b) => a.seq - b.seq);
+}
+
+/** Waits until `done` holds, looking whenever the event loop has come round; fails after a minute. */
+export async function until(done: () => boolean, what: string): Promise<void> {
+  const limit = performance.now() + 60_000;
+  while (!done()) {
+    if (performance.now() > limit) throw new Error(`waited a minute for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
