@@ -53,8 +53,8 @@ export function wholeArgument(low: number, high: number): (text: string) => numb
 
 /** A number from 0 to 100, fractions allowed, `%` tolerated. */
 export function percentArgument(text: string): number {
-  const value = Number(text.replace(/%$/, ""));
-  if (text === "" || !(value >= 0 && value <= 100)) throw new InvalidArgumentError("Expected a number from 0 to 100.");
+  const value = Number(/^(\d+(?:\.\d+)?)%?$/.exec(text)?.[1]);
+  if (!(value >= 0 && value <= 100)) throw new InvalidArgumentError("Expected a number from 0 to 100.");
   return value;
 }
 

@@ -24,6 +24,8 @@ export interface LoadResult {
   readonly reconnects: number;
   /** Content of the accepted messages. */
   readonly bytes: number;
+  /** When the run began, ms since 1970. */
+  readonly startedMs: number;
   /** From the start to the last answer. */
   readonly seconds: number;
   readonly latency: LatencySummary;
@@ -63,6 +65,7 @@ export function resultJson(result: LoadResult): Record<string, unknown> {
     codes: result.codes,
     reconnects: result.reconnects,
     bytes: result.bytes,
+    started: result.startedMs,
     seconds: round(result.seconds, 3),
     messages_per_second: round(messagesPerSecond(result), 1),
     mebibytes_per_second: round(result.seconds === 0 ? 0 : result.bytes / result.seconds / 2 ** 20, 3),

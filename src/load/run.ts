@@ -54,6 +54,7 @@ class Run implements SlotOwner {
   readonly #codes = new Map<number, number>();
   readonly #cpuAtStart = process.cpuUsage();
   readonly #startMs: number;
+  readonly #startedMs: number;
   readonly #timers: NodeJS.Timeout[] = [];
   readonly #again: Mail[] = [];
   readonly #pace: Pace | null;
@@ -79,6 +80,7 @@ class Run implements SlotOwner {
     this.clock = new SystemClock();
     this.#maker = new MailMaker(options, new SeededRandom(options.seed), this.clock);
     this.#startMs = this.clock.monoMs();
+    this.#startedMs = this.clock.wallMs();
     this.#lastMs = this.#startMs;
     this.#pace = options.ratePerSecond === null ? null : new Pace(options.ratePerSecond, this.#startMs);
     let resolve: (result: LoadResult) => void = () => {};
@@ -207,6 +209,7 @@ class Run implements SlotOwner {
       codes: Object.fromEntries(codes),
       reconnects: this.#reconnects,
       bytes: this.#bytes,
+      startedMs: this.#startedMs,
       seconds: (this.#lastMs - this.#startMs) / 1000,
       latency: summarize(this.#latency),
       cpuSeconds: (this.#cpu.user + this.#cpu.system) / 1e6,

@@ -42,7 +42,10 @@ test("merging is recording in one", () => {
       merged.merge(filled(second));
       const whole = filled([...first, ...second]);
       for (const percent of PERCENTS) assert.equal(merged.percentile(percent), whole.percentile(percent));
-      assert.deepEqual([merged.count, merged.min, merged.max], [whole.count, whole.min, whole.max]);
+      assert.deepEqual(
+        [merged.count, merged.min, merged.max, merged.mean],
+        [whole.count, whole.min, whole.max, whole.mean],
+      );
     }),
     { numRuns: 50 },
   );

@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { Fault } from "../../src/base/fault.js";
 import { DEFAULT_PROFILE } from "../../src/sink/options.js";
 import { loadProfile, parseProfile } from "../../src/sink/profile.js";
+import { projectRoot } from "../support/root.js";
 
 test("a whole profile", () => {
   const profile = parseProfile(
@@ -60,4 +63,11 @@ test("what is wrong is said with file and line", () => {
     () => loadProfile("/nonexistent/p.toml"),
     (error) => error instanceof Fault && error.code === "config.unreadable",
   );
+});
+
+test("the profiles that ship are good", () => {
+  const folder = join(projectRoot, "profiles");
+  const files = readdirSync(folder);
+  assert.ok(files.length > 0);
+  for (const name of files) assert.notDeepEqual(loadProfile(join(folder, name)), DEFAULT_PROFILE);
 });
