@@ -168,8 +168,18 @@ export class LmdbStore implements ShardStore {
     return this.#meta.getBinary(key);
   }
 
+  peekRow(key: number): Buffer | undefined {
+    const seen = this.#meta.getBinaryFast(key);
+    return seen?.subarray(0, seen.length);
+  }
+
   body(key: number): Buffer | undefined {
-    return this.#body.getBinary(key);
+    const seen = this.#body.getBinaryFast(key);
+    if (seen === undefined) return undefined;
+    // Cheaper than lmdb-js's own copy, which clears its memory first (bench/micro/spool-read.ts).
+    const copy = Buffer.allocUnsafe(seen.length);
+    copy.set(seen.subarray(0, seen.length));
+    return copy;
   }
 
   rows(after: number, last: number, limit: number): Entry[] {

@@ -18,7 +18,7 @@ export function tryReadMessage(store: ShardStore, key: SpoolKey): SpooledMessage
 
 /** Reads one message whole and checks it: the row's sum, the envelope's shape, the body's size and sum. */
 function readMessage(store: ShardStore, key: SpoolKey): SpooledMessage | Unreadable {
-  const row = store.row(key);
+  const row = store.peekRow(key);
   if (row === undefined) return MISSING;
   const wrong = readHeader(row, header);
   if (wrong !== null) return { kind: "damaged", reason: wrong };

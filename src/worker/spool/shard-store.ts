@@ -18,7 +18,11 @@ export interface ShardStore {
   commit(batch: WriteBatch, done: (error: unknown) => void): void;
   /** Syncs what was committed so far; only for stores opened without sync. `done(error)` when it failed. */
   sync(done: (error: unknown) => void): void;
+  /** A row, as a copy of its own. */
   row(key: number): Buffer | undefined;
+  /** A row in memory that the next read overwrites: for looking at it on the spot. */
+  peekRow(key: number): Buffer | undefined;
+  /** A body, as a copy of its own. */
   body(key: number): Buffer | undefined;
   /** Rows with `after < key <= last`, at most `limit`, in order. */
   rows(after: number, last: number, limit: number): Entry[];
