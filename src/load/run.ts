@@ -64,7 +64,7 @@ class Run implements SlotOwner {
   #failed = 0;
   #bytes = 0;
   #reconnects = 0;
-  /** Connections lost since the last answer to a message. */
+  /** Connections lost since a server last greeted or answered. */
   #failures = 0;
   #everUp = false;
   #lastMs: number;
@@ -146,6 +146,7 @@ class Run implements SlotOwner {
 
   up(): void {
     this.#everUp = true;
+    this.#failures = 0;
   }
 
   lost(reason: string): boolean {
@@ -174,7 +175,8 @@ class Run implements SlotOwner {
   #sweep(): void {
     const now = this.clock.monoMs();
     for (const slot of this.#slots) slot.checkTime(now);
-    const stuck = this.#failures > 0 || this.#issued > this.#accepted + this.#failed;
+    const underWay = this.#issued - this.#accepted - this.#failed;
+    const stuck = underWay > 0 || this.#again.length > 0 || this.#failures > 0;
     if (stuck && now - this.#lastMs > PATIENCE * this.options.timeoutMs) this.#end("nothing was answered for too long");
     this.reactor.requestTurn();
   }
