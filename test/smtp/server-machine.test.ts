@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { SeededRandom } from "../../src/base/random.js";
-import { MAX_KEPT_OCTETS } from "../../src/smtp/kept-input.js";
+import { KeptInput, MAX_KEPT_OCTETS } from "../../src/smtp/kept-input.js";
 import { Reply } from "../../src/smtp/reply.js";
 import { ACCEPT } from "../../src/smtp/server-replies.js";
 import { feedCut, Recorder, randomLengths } from "./server-harness.js";
@@ -191,6 +191,25 @@ test("server: replies of one piece are written at once", () => {
   feedCut(host.machine, Buffer.from("NOOP\r\n".repeat(1000)), []);
   assert.equal(host.writes - before, 1);
   assert.equal(host.take().split("250 2.0.0 OK\r\n").length, 1001);
+  // The end of a message among them changes nothing, when it is stored at once.
+  feedCut(host.machine, Buffer.from(ENVELOPE), []);
+  host.take();
+  feedCut(host.machine, Buffer.from("hello\r\n.\r\nNOOP\r\nNOOP\r\n"), []);
+  assert.equal(host.writes - before, 3);
+  assert.equal(host.take(), "250 2.0.0 OK\r\n".repeat(3));
+});
+
+test("server: kept input that must wait again is not copied again", () => {
+  const kept = new KeptInput();
+  assert.ok(kept.add(Buffer.from("xMAIL\r\nRCPT\r\n"), 1, 13));
+  const { buffer, start, end } = kept;
+  kept.lend();
+  assert.ok(kept.add(buffer, start + 6, end));
+  kept.takeBack();
+  assert.equal(kept.buffer, buffer);
+  assert.deepEqual([kept.start, kept.end, kept.octets], [6, 12, 6]);
+  assert.ok(kept.add(Buffer.from("DATA\r\n"), 0, 6));
+  assert.equal(kept.buffer.toString("latin1", kept.start, kept.end), "RCPT\r\nDATA\r\n");
 });
 
 test("server: input that waits pauses the connection, and too much of it ends the session", () => {
