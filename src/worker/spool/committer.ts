@@ -1,3 +1,4 @@
+import { getSystemErrorName } from "node:util";
 import { errnoOf, Fault, messageOf } from "../../base/fault.js";
 import type { ShardStore } from "./shard-store.js";
 import { WriteBatch } from "./write-batch.js";
@@ -202,7 +203,15 @@ export class Committer {
 /** The fault that a failure of the storage becomes. */
 export function commitFault(what: string, error: unknown): Fault {
   return new Fault("spool.commit-failed", `spool ${what} failed: ${messageOf(error)}`, {
-    errno: errnoOf(error),
+    errno: errnoName(error),
     cause: error,
   });
+}
+
+/** lmdb-js gives the system's error number where Node gives its name. */
+function errnoName(error: unknown): string | null {
+  if (error instanceof Error && "code" in error && typeof error.code === "number" && error.code > 0) {
+    return getSystemErrorName(-error.code);
+  }
+  return errnoOf(error);
 }
