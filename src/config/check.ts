@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import { errnoOf } from "../base/fault.js";
 import type { LineMap } from "./line-map.js";
 import { nearest } from "./nearest.js";
-import { describe, formatPath, type Path, type Problems, quote } from "./problems.js";
+import { describe, formatPath, MAX_PROBLEMS, type Path, type Problems, quote } from "./problems.js";
 
 /** Most bytes of a file that a `{ file = … }` value may name. */
 const MAX_SECRET_BYTES = 65_536;
@@ -49,14 +49,19 @@ export class Check {
 
   /** Reports a key that nobody knows, with the nearest that exists. */
   unknownKey(at: Path, known: Iterable<string>): undefined {
-    const hint = nearest(String(at.at(-1)), known);
+    const hint = this.#nearest(String(at.at(-1)), known);
     this.error(at, hint === null ? "unknown key" : `unknown key, nearest known key ${quote(hint)}`);
   }
 
   /** Reports a name that refers to nothing, with the nearest that exists. */
   unknownName(at: Path, what: string, name: string, known: Iterable<string>): undefined {
-    const hint = nearest(name, known);
+    const hint = this.#nearest(name, known);
     this.error(at, `no ${what} named ${quote(name)}${hint === null ? "" : `, nearest is ${quote(hint)}`}`);
+  }
+
+  /** Not looked for any more once nobody will read it. */
+  #nearest(word: string, known: Iterable<string>): string | null {
+    return this.#problems.errors.length < MAX_PROBLEMS ? nearest(word, known) : null;
   }
 
   /** Reports something that is accepted but that the operator must know. */

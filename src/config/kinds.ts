@@ -33,6 +33,7 @@ export interface Kind<T> {
 
 /** Where the schema says that a string may also come from the environment or from a file. */
 export const INDIRECT: Json = { $ref: "#/definitions/indirect" };
+/** The schema of every kind that is written as a string. */
 export const STRING_SCHEMA: Json = { anyOf: [{ type: "string" }, INDIRECT] };
 
 interface NumberBounds {

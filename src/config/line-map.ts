@@ -1,8 +1,9 @@
 import type { Path } from "./problems.js";
 
-/** Most places that are remembered of one file, and how deep; what lies beyond is found by its nearest ancestor. */
+/** Most places that are remembered of one file; what lies beyond is found by its nearest ancestor. */
 const MAX_PLACES = 200_000;
-const MAX_DEPTH = 24;
+/** Deepest path that is remembered. */
+export const MAX_DEPTH = 24;
 
 /** The line of every key and list element of one file. Filled by a scanner, asked by the checks. */
 export class LineMap {

@@ -1,4 +1,4 @@
-import { LineMap } from "./line-map.js";
+import { LineMap, MAX_DEPTH } from "./line-map.js";
 import type { Path } from "./problems.js";
 
 /**
@@ -57,6 +57,8 @@ class Scanner {
     const path: (string | number)[] = [];
     for (const [index, part] of key.entries()) {
       path.push(part);
+      // Nothing that the checks know lies so deep; what does is found by its ancestors.
+      if (path.length > MAX_DEPTH) continue;
       const name = JSON.stringify(path);
       const count = this.#tables.get(name);
       if (index === key.length - 1 && isArray) {

@@ -123,6 +123,7 @@ test("path rules: two blocks of one site apply in file order", () => {
   const block = (domain: string, maxReady: number) => ({ domain, mxRollup: true, options: { maxReady }, sources: {} });
   const rules = new PathRules({ base: {}, blocks: [block("a.example", 1), block("b.example", 2)] });
   rules.learnSite("b.example", "mx");
+  assert.equal(rules.resolve("a.example", "s", "mx").maxReady, 2, "the own block stands in its place in the file");
   rules.learnSite("a.example", "mx");
   assert.equal(rules.resolve("c.example", "s", "mx").maxReady, 2);
   assert.equal(rules.resolve("a.example", "s", "mx").maxReady, 2);

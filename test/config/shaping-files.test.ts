@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { test } from "node:test";
-import { errorsOf, load, warningsOf } from "./files.js";
+import { ConfigFault, loadShaping } from "../../src/config/load.js";
+import { errorsOf, load, warningsOf, withFiles } from "./files.js";
 
 const SERVER = '[shaping]\nfiles = ["shaping.toml"]\n[[source]]\nname = "ip-1"\n';
 
@@ -161,4 +163,25 @@ test("JSON files: places of wrong values, and of what is no JSON", () => {
   assert.deepEqual(errorsOf(server, { "shaping.json": "[]" }), [
     "shaping.json: found a list, expected tables by domain",
   ]);
+});
+
+test("shaping files can be checked without a server's file", () => {
+  const files = {
+    "good.toml": '["x.example"]\nmax_ready = 1\nuse_lmtp = true\n',
+    "bad.toml": '["x.example"]\nmax_redy = 1\n',
+  };
+  withFiles(files, (directory) => {
+    const { rules, warnings } = loadShaping([join(directory, "good.toml")], {});
+    assert.deepEqual([rules.blocks.length, warnings.length], [1, 1]);
+    const codeOf = (name: string) => {
+      try {
+        loadShaping([join(directory, "good.toml"), join(directory, name)], {});
+      } catch (error) {
+        return error instanceof ConfigFault ? [error.code, error.problems.length] : error;
+      }
+      return "good";
+    };
+    assert.deepEqual(codeOf("bad.toml"), ["config.invalid", 2]);
+    assert.deepEqual(codeOf("missing.toml"), ["config.unreadable", 0]);
+  });
 });

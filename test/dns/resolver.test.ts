@@ -172,7 +172,7 @@ test("NXDOMAIN, no data, SERVFAIL, refusal, silence and garbage are told apart",
     ["dns.timeout", () => []],
     ["dns.timeout", (asked) => [respond(asked, { id: asked.id ^ 1 })]],
     ["dns.malformed", (asked) => [respond(asked, { answers: [a(asked.name, "192.0.2.1")] }).subarray(0, 40)]],
-    ["dns.malformed", (asked) => [respond(asked, { answers: [cname(asked.name, "a".repeat(60) + " .example")] })]],
+    ["dns.malformed", (asked) => [respond(asked, { answers: [cname(asked.name, `${"a".repeat(60)} .example`)] })]],
   ];
   for (const [expected, script] of cases) {
     await withServers(
@@ -458,4 +458,8 @@ test("a packet that says it holds thousands of records is not unpacked", () => {
   const bytes = Buffer.concat([header, Buffer.alloc(60_000, 0xc0)]);
   const question = { id: 0x1234, name: "host.example", type: "MX", wantAuthentic: false } as const;
   assert.equal(readResponse(bytes, question).kind, "malformed");
+  const asked = { id: 0x1234, name: "host.example", type: "MX", via: "tcp", port: 1, flags: 0 } as const;
+  const answers = (count: number) => Array.from({ length: count }, () => a("a.b", "192.0.2.1"));
+  assert.equal(readResponse(respond(asked, { answers: answers(1000) }), question).kind, "response");
+  assert.equal(readResponse(respond(asked, { answers: answers(1001) }), question).kind, "malformed");
 });
