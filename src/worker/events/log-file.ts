@@ -17,6 +17,7 @@ export interface LogDisk {
   close(fd: number): void;
 }
 
+/** The file system. */
 export const realDisk: LogDisk = {
   open: (path) => openSync(path, "a", 0o640),
   write: (fd, bytes, from, length) => writeSync(fd, bytes, from, length),

@@ -19,6 +19,7 @@ import { PLAIN_SUFFIX, parseSegmentName, segmentStamp } from "../../protocol/seg
 /** How much of the end of a file is searched for the last seq: lines of several threads do not come in order. */
 const TAIL_BYTES = 1 << 20;
 
+/** What {@link Segments} is told. */
 export interface SegmentsOptions {
   readonly dir: string;
   /** Bytes after which a segment is finished. */

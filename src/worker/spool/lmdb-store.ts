@@ -35,6 +35,7 @@ interface Undeclared {
 
 const APPEND = { append: true } as const;
 
+/** See the header of this file. */
 export class LmdbStore implements ShardStore {
   readonly #root: RootDatabase<Buffer, number>;
   readonly #meta: Numbered;

@@ -56,6 +56,7 @@ export interface ShardEvents {
   onFault(shard: ShardIndex, fault: Fault): void;
 }
 
+/** What a shard is opened with. */
 export interface ShardOptions {
   /** The spool's path; the shard is a directory below it. */
   readonly spoolPath: string;
