@@ -1,0 +1,201 @@
+import type { Row, ShardIndex, SpoolKey, WorkerIndex } from "../base/brands.js";
+import { CloseReason } from "../protocol/layout/frames.js";
+import { idealSessions } from "./connection-curve.js";
+import type { Core } from "./core.js";
+import type { Disposal } from "./disposal.js";
+import type { EgressPath } from "./egress-path.js";
+import type { WorkerPort } from "./ports.js";
+import { TOO_MANY_FAILURES } from "./replies.js";
+import type { Session } from "./session.js";
+import { pathSuspended } from "./suspension.js";
+
+/** Frames of a ring that are left for what outcomes need (`reschedule`, `retire`). */
+const KEPT_ROOM = 8;
+/** `open` and the `deliver` that follows it. */
+const OPENING_FRAMES = 2;
+
+/**
+ * From ready to a session: free sessions take messages, new ones are opened along the curve, idle ones are closed. It is
+ * the only place that tells a worker to open, deliver or close.
+ */
+export class Dispatch {
+  readonly #core: Core;
+  readonly #disposal: Disposal;
+
+  constructor(core: Core, disposal: Disposal) {
+    this.#core = core;
+    this.#disposal = disposal;
+  }
+
+  /** Looks after each path on the agenda once; hands out at most about `max` messages. Returns how many it handed out. */
+  dispatch(max: number): number {
+    const { serviceable } = this.#core.agenda;
+    let handedOut = 0;
+    for (let paths = serviceable.length; paths > 0 && handedOut < max; paths--) {
+      handedOut += this.#serve(serviceable.shift() as EgressPath);
+    }
+    return handedOut;
+  }
+
+  /** Puts paths whose alarm rings on the agenda, at most `max`; returns how many. */
+  ring(max: number): number {
+    const { pathAlarms, serviceable } = this.#core.agenda;
+    for (let rung = 0; rung < max; rung++) {
+      const path = pathAlarms.ring(this.#core.nowMs);
+      if (path === null) return rung;
+      serviceable.ensure(path.serviceLink);
+    }
+    return max;
+  }
+
+  /** Fails the ready queues of paths that cannot be connected to, at most `max` messages; returns how many. */
+  failPaths(max: number): number {
+    const { agenda } = this.#core;
+    let work = 0;
+    for (let paths = agenda.failing.length; paths > 0 && work < max; paths--) {
+      const path = agenda.failing.shift() as EgressPath;
+      work += this.#failPath(path, max - work);
+      if (path.failing) agenda.failing.append(path.failingLink);
+    }
+    return work;
+  }
+
+  #serve(path: EgressPath): number {
+    const { stopping, paths, nowMs } = this.#core;
+    this.#closeLeaving(path);
+    const usable = !stopping && !path.failing && !pathSuspended(path);
+    const handedOut = usable ? this.#useFree(path) + this.#openMore(path) : 0;
+    this.#closeIdle(path);
+    paths.tend(path, nowMs);
+    return handedOut;
+  }
+
+  /** Free sessions take messages, the most recently used first, so that those that are not needed grow idle. */
+  #useFree(path: EgressPath): number {
+    let handedOut = 0;
+    let link = path.free.last;
+    while (link !== null && path.ready.length > 0) {
+      const session = link.owner;
+      link = link.prev;
+      const port = this.#core.workers.ports[session.worker];
+      if (port === null || port.room() <= KEPT_ROOM) {
+        this.#tryLater(path);
+        continue;
+      }
+      session.freeLink.leave();
+      session.state = "busy";
+      this.#handOver(path, session, port);
+      handedOut++;
+    }
+    return handedOut;
+  }
+
+  #openMore(path: EgressPath): number {
+    const { agenda, nowMs, sessions } = this.#core;
+    const { connectionLimit } = path.config;
+    const ideal = idealSessions(path.ready.length, connectionLimit);
+    let opened = 0;
+    while (path.ready.length > 0 && path.sessions - path.closing < ideal && path.sessions < connectionLimit) {
+      if (nowMs < path.restUntilMs) {
+        agenda.pathAlarms.ringBy(path.alarm, path.restUntilMs);
+        break;
+      }
+      const port = this.#workerFor(path);
+      if (port === null) break;
+      const session = sessions.open(path, port.index);
+      path.sessions++;
+      this.#core.counters.sessionsOpened++;
+      port.open(session.id, path.definition.id);
+      this.#handOver(path, session, port);
+      opened++;
+    }
+    return opened;
+  }
+
+  #handOver(path: EgressPath, session: Session, port: WorkerPort): void {
+    const { table, placement } = this.#core;
+    const row = path.ready.choose(session.worker);
+    placement.handOver(row, session.id);
+    session.row = row;
+    port.deliver(session.id, row, table.shard[row] as ShardIndex, table.key[row] as SpoolKey, table.attempts[row]);
+  }
+
+  /** The worker with the largest backlog for this path that has room; among equals the one with fewer sessions. */
+  #workerFor(path: EgressPath): WorkerPort | null {
+    const { workers } = this.#core;
+    let best: WorkerPort | null = null;
+    let full = false;
+    for (let worker = 0; worker < workers.count; worker++) {
+      const port = workers.ports[worker];
+      if (port === null || (best !== null && !this.#isBetter(path, port.index, best.index))) continue;
+      const has = port.room() >= KEPT_ROOM + OPENING_FRAMES && (path.defined[worker] || port.roomForRare());
+      if (has) best = port;
+      else full = true;
+    }
+    if (best === null && full) this.#tryLater(path);
+    if (best !== null) this.#core.paths.define(path, best.index);
+    return best;
+  }
+
+  #isBetter(path: EgressPath, worker: WorkerIndex, than: WorkerIndex): boolean {
+    const { sessions } = this.#core;
+    const more = path.ready.backlog[worker] - path.ready.backlog[than];
+    return more > 0 || (more === 0 && sessions.on(worker).length < sessions.on(than).length);
+  }
+
+  #closeLeaving(path: EgressPath): void {
+    for (let link = path.leaving.first; link !== null; ) {
+      const session = link.owner;
+      link = link.next;
+      this.#close(session, session.leaving);
+    }
+  }
+
+  #closeIdle(path: EgressPath): void {
+    const { agenda, nowMs, stopping } = this.#core;
+    for (let link = path.free.first; link !== null; ) {
+      const session = link.owner;
+      link = link.next;
+      const idleUntilMs = session.idleSinceMs + path.config.idleTimeoutMs;
+      if (stopping) this.#close(session, CloseReason.shutdown);
+      else if (idleUntilMs <= nowMs) this.#close(session, CloseReason.idle);
+      else {
+        agenda.pathAlarms.ringBy(path.alarm, idleUntilMs);
+        return;
+      }
+    }
+  }
+
+  #close(session: Session, reason: CloseReason): void {
+    const port = this.#core.workers.ports[session.worker];
+    if (port === null || port.room() === 0) {
+      this.#tryLater(session.path);
+      return;
+    }
+    port.close(session.id, reason);
+    session.freeLink.leave();
+    session.state = "closing";
+    session.path.closing++;
+  }
+
+  #failPath(path: EgressPath, max: number): number {
+    const { agenda } = this.#core;
+    let work = 0;
+    while (work < max && path.ready.length > 0) {
+      const row: Row = path.ready.any();
+      if (!this.#disposal.fail(row, TOO_MANY_FAILURES, "TooManyConnectionFailures", path)) return work;
+      work++;
+    }
+    if (path.ready.length === 0) {
+      path.failing = false;
+      agenda.serviceable.ensure(path.serviceLink);
+      if (path.ready.parked > 0) agenda.roomy.ensure(path.roomyLink);
+    }
+    return work;
+  }
+
+  #tryLater(path: EgressPath): void {
+    this.#core.block();
+    this.#core.agenda.serviceable.ensure(path.serviceLink);
+  }
+}

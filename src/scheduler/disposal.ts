@@ -1,0 +1,125 @@
+import type { Row, ShardIndex, SpoolKey } from "../base/brands.js";
+import type { DelayReason, RecordKind, ResponseText } from "../protocol/records.js";
+import type { Core } from "./core.js";
+import type { EgressPath } from "./egress-path.js";
+import { RowFlag } from "./message-table.js";
+import type { WorkerPort } from "./ports.js";
+import { DISCARDED, NO_SUCH_DOMAIN, NULL_MX, TOO_OLD } from "./replies.js";
+import { EXPIRED, nextAttemptMs, requeueMs } from "./retry-plan.js";
+
+/**
+ * Decisions about messages without a session. The owner of the message writes the record, so nothing is decided that it
+ * cannot be told: with its ring full the caller stops and goes on in a later turn, and while it is down the message is
+ * put off for up to a minute, no attempt counted, and decided anew.
+ *
+ * Every method returns false when the ring was full and nothing was done.
+ */
+export class Disposal {
+  readonly #core: Core;
+
+  constructor(core: Core) {
+    this.#core = core;
+  }
+
+  /** Too old: Expiration, removed at once. */
+  expire(row: Row): boolean {
+    return this.#end(row, "Expiration", TOO_OLD, null);
+  }
+
+  /** The domain takes no mail: Bounce. */
+  nullMx(row: Row): boolean {
+    return this.#end(row, "Bounce", NULL_MX, "FailedDueToNullMx");
+  }
+
+  /** The domain does not exist: Bounce. */
+  noSuchDomain(row: Row): boolean {
+    return this.#end(row, "Bounce", NO_SUCH_DOMAIN, null);
+  }
+
+  /** The queue discards: a Delivery record that says so, or the sums would not balance. */
+  discard(row: Row): boolean {
+    return this.#end(row, "Delivery", DISCARDED, null);
+  }
+
+  /** Failed for now: TransientFailure, an attempt, and the next one by the queue's back-off; or expiry instead. */
+  fail(row: Row, response: ResponseText, reason: DelayReason | null, path: EgressPath | null): boolean {
+    const { table, placement, counters, random, nowMs } = this.#core;
+    const port = this.#owner(row);
+    if (port === null) return this.#putOff(row);
+    if (!port.roomForRare()) return this.#full();
+    const { config } = placement.queueOf(row);
+    const dueMs = nextAttemptMs(config, table.key[row] as SpoolKey, table.attempts[row], nowMs, random);
+    if (dueMs === EXPIRED) return this.expire(row);
+    table.countAttempt(row);
+    this.#write(port, row, "TransientFailure", response, reason, dueMs, path);
+    placement.saved(row);
+    placement.wait(row, dueMs);
+    counters.transientHere++;
+    return true;
+  }
+
+  /** Expires a message that its retry plan gave up; when its owner cannot be told now, it is marked and looked at soon. */
+  doom(row: Row): void {
+    const { table, placement, random } = this.#core;
+    if (this.#owner(row) !== null && this.expire(row)) return;
+    table.flags[row] |= RowFlag.doomed;
+    placement.wait(row, requeueMs(this.#core.nowMs, random));
+    placement.unsaved(row);
+  }
+
+  #end(row: Row, record: RecordKind, response: ResponseText, reason: DelayReason | null): boolean {
+    const { table, placement, counters } = this.#core;
+    const port = this.#owner(row);
+    if (port === null) return this.#putOff(row);
+    if (!port.roomForRare()) return this.#full();
+    this.#write(port, row, record, response, reason, 0, null);
+    placement.retire(row, false);
+    table.flags[row] |= RowFlag.disposing;
+    if (record === "Expiration") counters.expired++;
+    else if (record === "Delivery") counters.discarded++;
+    else counters.bouncedHere++;
+    return true;
+  }
+
+  #write(
+    port: WorkerPort,
+    row: Row,
+    record: RecordKind,
+    response: ResponseText,
+    reason: DelayReason | null,
+    dueMs: number,
+    path: EgressPath | null,
+  ): void {
+    const { table, placement } = this.#core;
+    port.dispose({
+      kind: "dispose",
+      row,
+      shard: table.shard[row] as ShardIndex,
+      key: table.key[row] as SpoolKey,
+      record,
+      response,
+      attempts: table.attempts[row],
+      dueMs,
+      reason,
+      site: path?.definition.name ?? "",
+      pool: placement.queueOf(row).pool.name,
+      source: path?.definition.source.name ?? null,
+    });
+  }
+
+  #owner(row: Row): WorkerPort | null {
+    return this.#core.workers.ownerPort(this.#core.table.shard[row] as ShardIndex);
+  }
+
+  #putOff(row: Row): boolean {
+    const { placement, counters, random, nowMs } = this.#core;
+    placement.wait(row, requeueMs(nowMs, random));
+    counters.putOff++;
+    return true;
+  }
+
+  #full(): boolean {
+    this.#core.block();
+    return false;
+  }
+}

@@ -1,0 +1,98 @@
+import type { PathConfig } from "../config/compiled.js";
+import type { PathDefinition } from "../protocol/messages.js";
+import { Alarm } from "./alarms.js";
+import { Chain, Link } from "./links.js";
+import type { MessageTable } from "./message-table.js";
+import { ReadyQueue } from "./ready-queue.js";
+import type { Session } from "./session.js";
+
+/** Sessions that end without having tried anything before the path rests. */
+const FRUITLESS_BEFORE_REST = 3;
+const FIRST_REST_MS = 100;
+const LONGEST_REST_MS = 30_000;
+
+/**
+ * What it is:  one egress path, source × exact host set: its ready queue and its sessions.
+ * Runs on:     the scheduler's thread.
+ * Owns:        the ready queue, the free sessions, the count of connection failures, the rest after fruitless ones.
+ * When full:   `max_ready` messages: queues park behind it; `connection_limit` sessions: none is opened.
+ * On failure:  too many connection failures in a row fail the whole ready queue (`dispatch.ts`).
+ *
+ * Its options are those of the first queue that came this way; queues of other domains with the same hosts share them.
+ */
+export class EgressPath {
+  readonly definition: PathDefinition;
+  readonly config: PathConfig;
+  /** Identity: source and exact host set. */
+  readonly key: string;
+  readonly ready: ReadyQueue;
+
+  /** Sessions that exist, closing ones included. */
+  sessions = 0;
+  closing = 0;
+  /** Sessions without a message, the one that has been free longest first. */
+  readonly free = new Chain<Session>();
+  /** Sessions without a message that get none any more: to be closed when their worker has room. */
+  readonly leaving = new Chain<Session>();
+
+  /** Connections that failed since the last one that came up. */
+  failures = 0;
+  /** The whole ready queue is being failed; nothing enters or leaves it otherwise. */
+  failing = false;
+  #fruitless = 0;
+  /** No session is opened before this time, steady clock ms. */
+  restUntilMs = 0;
+
+  /** By worker: whether it has been told of this path. */
+  readonly defined: boolean[];
+  gone = false;
+  /** Since when it has neither messages nor sessions, steady clock ms. */
+  idleSinceMs = 0;
+  readonly serviceLink = new Link<EgressPath>(this);
+  readonly roomyLink = new Link<EgressPath>(this);
+  readonly failingLink = new Link<EgressPath>(this);
+  /** Among the paths that are idle. */
+  readonly idleLink = new Link<EgressPath>(this);
+  readonly alarm = new Alarm<EgressPath>(this);
+
+  constructor(definition: PathDefinition, key: string, table: MessageTable, workers: number) {
+    this.definition = definition;
+    this.config = definition.config;
+    this.key = key;
+    this.ready = new ReadyQueue(table, definition.config.maxReady, workers);
+    this.defined = new Array<boolean>(workers).fill(false);
+  }
+
+  /** Neither messages nor sessions nor queues that wait for it. */
+  get idle(): boolean {
+    return this.ready.length === 0 && this.sessions === 0 && this.ready.parked === 0;
+  }
+
+  /** Sets a place aside for one message; false when there is none. To be redeemed or returned. */
+  reserve(): boolean {
+    if (this.failing || this.ready.room === 0) return false;
+    this.ready.reserved++;
+    return true;
+  }
+
+  /** The reserved place is used or not wanted. */
+  unreserve(): void {
+    this.ready.reserved--;
+  }
+
+  /** A message was tried, with whatever result. */
+  noteProgress(): void {
+    this.#fruitless = 0;
+    this.restUntilMs = 0;
+  }
+
+  /**
+   * A session ended, or gave its message back, without having tried one. After three in a row the path rests, twice as
+   * long each time, so that a worker that cannot open sessions is not asked in a hot loop.
+   */
+  noteFruitless(nowMs: number): void {
+    this.#fruitless++;
+    const doublings = this.#fruitless - FRUITLESS_BEFORE_REST;
+    if (doublings >= 0) this.restUntilMs = nowMs + Math.min(LONGEST_REST_MS, FIRST_REST_MS * 2 ** doublings);
+  }
+}

@@ -1,0 +1,153 @@
+import { unreachable } from "../base/assert.js";
+import type { Row, SpoolKey } from "../base/brands.js";
+import type { Route } from "../protocol/messages.js";
+import type { Core } from "./core.js";
+import type { Disposal } from "./disposal.js";
+import type { EgressPath } from "./egress-path.js";
+import { RowFlag } from "./message-table.js";
+import type { Lane } from "./ready-queue.js";
+import { NO_SOURCE, noRoute } from "./replies.js";
+import { ageMs } from "./retry-plan.js";
+import type { Routes } from "./routes.js";
+import type { ScheduledQueue } from "./scheduled-queue.js";
+import { pathSuspended, queueSuspended, selectionAllowed } from "./suspension.js";
+
+/** Messages of one queue before the next queue's turn, times its weight. */
+const BATCH = 64;
+/** The reserved name of a queue that discards (reference §2). */
+const NULL_DOMAIN = "null";
+
+/**
+ * From due to ready: each queue on the agenda moves a batch, its weighted turn chooses the source for each message.
+ * A queue whose every path is full is parked behind all of them and woken once, by whichever has room first.
+ */
+export class Promotion {
+  readonly #core: Core;
+  readonly #routes: Routes;
+  readonly #disposal: Disposal;
+  /** Scratch: the entries of the pool that have refused the message at hand. */
+  #refused = new Uint8Array(64);
+
+  constructor(core: Core, routes: Routes, disposal: Disposal) {
+    this.#core = core;
+    this.#routes = routes;
+    this.#disposal = disposal;
+  }
+
+  /** Wakes queues that are parked behind paths with room: as many as there is room for, at most `max`. */
+  wake(max: number): number {
+    const { roomy } = this.#core.agenda;
+    let woken = 0;
+    for (let paths = roomy.length; paths > 0 && woken < max; paths--) {
+      const path = roomy.shift() as EgressPath;
+      woken += this.#wakeBehind(path, max - woken);
+    }
+    return woken;
+  }
+
+  /** Moves due messages on, at most `max`, each queue once. Returns how many were dealt with. */
+  promote(max: number): number {
+    if (this.#core.stopping) return 0;
+    const { promotable } = this.#core.agenda;
+    let work = 0;
+    for (let queues = promotable.length; queues > 0 && work < max; queues--) {
+      const queue = promotable.shift() as ScheduledQueue;
+      work += this.#promote(queue, Math.min(max - work, BATCH * queue.config.weight));
+      if (queue.due.length > 0 && queue.hold === "none") promotable.append(queue.agendaLink);
+    }
+    return work;
+  }
+
+  #wakeBehind(path: EgressPath, max: number): number {
+    const { agenda, counters } = this.#core;
+    const room = path.failing ? 0 : Math.min(max, path.ready.room);
+    let woken = 0;
+    for (; woken < room; woken++) {
+      const lane = path.ready.parkedChain()?.first?.owner;
+      if (lane === undefined) break;
+      this.#unpark(lane.queue);
+    }
+    counters.woken += woken;
+    // Those that were woken may not need all of the room: look once more before leaving the others asleep.
+    if (woken > 0 && path.ready.parked > 0) agenda.roomy.ensure(path.roomyLink);
+    return woken;
+  }
+
+  #promote(queue: ScheduledQueue, max: number): number {
+    if (queueSuspended(queue)) {
+      queue.hold = "suspended";
+      return 0;
+    }
+    const discards = queue.config.protocol.kind === "null" || queue.parts.domain === NULL_DOMAIN;
+    const route = discards ? null : this.#routes.of(queue);
+    if (route === null && !discards) return 0;
+    let work = 0;
+    while (work < max && queue.due.head !== 0) {
+      const row = queue.due.head as Row;
+      const done = route === null ? this.#disposal.discard(row) : this.#dealWith(row, queue, route);
+      if (!done) break;
+      work++;
+    }
+    return work;
+  }
+
+  /** Moves one message on; false when that cannot be done now. */
+  #dealWith(row: Row, queue: ScheduledQueue, route: Route): boolean {
+    const { table, nowMs } = this.#core;
+    const tooOld = ageMs(table.key[row] as SpoolKey, nowMs) > queue.config.maxAgeMs;
+    if (tooOld || table.has(row, RowFlag.doomed)) return this.#disposal.expire(row);
+    switch (route.kind) {
+      case "hosts":
+        return this.#makeReady(row, queue, route);
+      case "failed":
+        return this.#disposal.fail(row, noRoute(route.reason), null, null);
+      case "null-mx":
+        return this.#disposal.nullMx(row);
+      case "no-such-domain":
+        return this.#disposal.noSuchDomain(row);
+      default:
+        return unreachable(route);
+    }
+  }
+
+  #makeReady(row: Row, queue: ScheduledQueue, route: Route & { kind: "hosts" }): boolean {
+    if (queue.pool.sources.length === 0) return this.#disposal.fail(row, NO_SOURCE, null, null);
+    const lane = this.#laneWithRoom(queue, route);
+    if (lane === null) {
+      this.#park(queue);
+      return false;
+    }
+    this.#core.placement.makeReady(row, lane);
+    return true;
+  }
+
+  /** The weighted choice: reserve a place, ask the throttles, redeem. A source that refuses is left out of this choice. */
+  #laneWithRoom(queue: ScheduledQueue, route: Route & { kind: "hosts" }): Lane | null {
+    const { weights } = queue.pool;
+    if (this.#refused.length < weights.length) this.#refused = new Uint8Array(weights.length);
+    this.#refused.fill(0, 0, weights.length);
+    for (;;) {
+      const entry = queue.turn.next(weights, this.#refused);
+      if (entry < 0) return null;
+      const lane = this.#core.paths.lane(queue, entry, route);
+      if (!pathSuspended(lane.path) && lane.path.reserve()) {
+        const allowed = selectionAllowed(lane.path);
+        lane.path.unreserve();
+        if (allowed) return lane;
+      }
+      this.#refused[entry] = 1;
+    }
+  }
+
+  #park(queue: ScheduledQueue): void {
+    queue.hold = "parked";
+    this.#core.counters.parked++;
+    for (const lane of queue.lanes) lane?.path.ready.park(lane);
+  }
+
+  #unpark(queue: ScheduledQueue): void {
+    queue.hold = "none";
+    for (const lane of queue.lanes) lane?.parkedLink.leave();
+    if (queue.due.length > 0) this.#core.agenda.promotable.ensure(queue.agendaLink);
+  }
+}

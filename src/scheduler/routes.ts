@@ -1,0 +1,83 @@
+import type { Row } from "../base/brands.js";
+import type { Route } from "../protocol/messages.js";
+import type { Core } from "./core.js";
+import type { Router } from "./ports.js";
+import type { Lane } from "./ready-queue.js";
+import type { ScheduledQueue } from "./scheduled-queue.js";
+
+/** An answer is used for this long at least, or a time to live of 0 would ask for each message. */
+const MIN_TTL_MS = 1000;
+
+/**
+ * What it is:  where each queue's mail goes: questions to the router, and what its answers change.
+ * Runs on:     the scheduler's thread; answers may come at any time and are only noted.
+ * Owns:        the noted answers.
+ * When full:   one question per queue at a time.
+ * On failure:  an answer of kind `failed` is used like any other until its time is over.
+ */
+export class Routes {
+  readonly #core: Core;
+  readonly #router: Router;
+  #noted: { readonly queue: ScheduledQueue; readonly route: Route }[] = [];
+
+  constructor(core: Core, router: Router) {
+    this.#core = core;
+    this.#router = router;
+  }
+
+  /** Answers that wait for the next turn. */
+  get pending(): number {
+    return this.#noted.length;
+  }
+
+  /**
+   * The queue's route; null, and the queue is on hold, while it must be waited for. When known hosts have outlived their
+   * time they are asked for again, and used until the answer is here.
+   */
+  of(queue: ScheduledQueue): Route | null {
+    const { route } = queue;
+    if (route !== null && this.#core.nowMs < queue.routeUntilMs) return route;
+    if (!queue.asking) {
+      queue.asking = true;
+      this.#router.route(queue.parts, queue.config, (answer) => void this.#noted.push({ queue, route: answer }));
+    }
+    if (route?.kind === "hosts") return route;
+    queue.hold = "route";
+    return null;
+  }
+
+  /** Puts at most `max` noted answers into force; returns how many. */
+  apply(max: number): number {
+    const batch = this.#noted.splice(0, max);
+    for (const { queue, route } of batch) if (!queue.gone) this.#apply(queue, route);
+    return batch.length;
+  }
+
+  #apply(queue: ScheduledQueue, route: Route): void {
+    queue.asking = false;
+    queue.route = route;
+    queue.routeUntilMs = this.#core.nowMs + Math.max(MIN_TTL_MS, route.ttlMs);
+    // A failure to ask does not make the old hosts worse: what is ready stays ready.
+    if (route.kind !== "failed") {
+      const key = route.kind === "hosts" ? route.key : "";
+      if (queue.lanesKey !== key) this.#withdraw(queue);
+      queue.lanesKey = key;
+    }
+    if (queue.hold === "route") queue.hold = "none";
+    if (queue.due.length > 0 && queue.hold === "none") this.#core.agenda.promotable.ensure(queue.agendaLink);
+  }
+
+  /** The hosts have changed: what is ready goes back and takes the new way. */
+  #withdraw(queue: ScheduledQueue): void {
+    for (const lane of queue.lanes) if (lane !== null) this.#empty(lane);
+    queue.lanes.length = 0;
+    if (queue.hold === "parked") queue.hold = "none";
+  }
+
+  #empty(lane: Lane): void {
+    lane.parkedLink.leave();
+    // From the end, since each goes to the front: the order stays.
+    for (const list of lane.lists) while (list.tail !== 0) this.#core.placement.giveBack(list.tail as Row);
+    this.#core.agenda.serviceable.ensure(lane.path.serviceLink);
+  }
+}

@@ -1,0 +1,79 @@
+import type { QueueConfig } from "../config/compiled.js";
+import type { Route } from "../protocol/messages.js";
+import type { QueueName } from "../protocol/queue-name.js";
+import { Alarm } from "./alarms.js";
+import { Link } from "./links.js";
+import { RowList, type State } from "./message-table.js";
+import type { Lane } from "./ready-queue.js";
+import { type Pool, WeightedTurn } from "./source-choice.js";
+
+/** Why a queue with due messages is not on the agenda. */
+export type Hold =
+  | "none"
+  /** The router has been asked where its mail goes. */
+  | "route"
+  /** No path of its pool has room: it is linked behind each of them and woken once. */
+  | "parked"
+  /** An operator or automation holds it; whoever lifts that puts it back on the agenda. */
+  | "suspended";
+
+/**
+ * What it is:  one scheduled queue: the messages of one campaign, tenant and domain, and where they go.
+ * Runs on:     the scheduler's thread.
+ * Owns:        its due list, its route, its lanes (one per source of its pool), its weighted turn among the sources.
+ * When full:   never: its messages are rows of the table. Queues themselves are bounded by `queue-book.ts`.
+ * On failure:  a route that cannot be found fails its messages one by one as their time comes.
+ */
+export class ScheduledQueue {
+  readonly handle: number;
+  readonly name: string;
+  readonly parts: QueueName;
+  readonly config: QueueConfig;
+  readonly pool: Pool;
+  readonly turn = new WeightedTurn();
+
+  /** Messages whose time has come, in the order in which it came. */
+  readonly due = new RowList();
+  /** Rows in each state, indexed by {@link State}. */
+  readonly counts: number[] = [0, 0, 0, 0, 0, 0];
+  /** All rows of this queue. */
+  rows = 0;
+
+  hold: Hold = "none";
+  /** The last answer of the router, null before the first. */
+  route: Route | null = null;
+  /** Until when the route holds, steady clock ms. */
+  routeUntilMs = 0;
+  /** The router has been asked and has not answered. */
+  asking = false;
+  /** By index of the pool's entries; null until a message goes that way. */
+  readonly lanes: (Lane | null)[] = [];
+  /** The exact host set that the lanes lead to. */
+  lanesKey = "";
+
+  /** True once the queue was reaped: a late answer of the router finds nobody. */
+  gone = false;
+  /** When the last message left, steady clock ms. */
+  emptySinceMs = 0;
+  readonly agendaLink = new Link<ScheduledQueue>(this);
+  /** Among the queues that are empty. */
+  readonly emptyLink = new Link<ScheduledQueue>(this);
+  readonly alarm = new Alarm<ScheduledQueue>(this);
+
+  constructor(handle: number, name: string, parts: QueueName, config: QueueConfig, pool: Pool) {
+    this.handle = handle;
+    this.name = name;
+    this.parts = parts;
+    this.config = config;
+    this.pool = pool;
+  }
+
+  /** The domain that mail is routed by. */
+  get destination(): string {
+    return this.parts.routingDomain ?? this.parts.domain;
+  }
+
+  count(state: State): number {
+    return this.counts[state];
+  }
+}

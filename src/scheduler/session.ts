@@ -1,0 +1,85 @@
+import type { Row, SessionId, WorkerIndex } from "../base/brands.js";
+import { CloseReason } from "../protocol/layout/frames.js";
+import type { EgressPath } from "./egress-path.js";
+import { Chain, Link } from "./links.js";
+
+/** Where a session is in its life. */
+export type SessionState =
+  /** Told to connect, with its first message in hand. */
+  | "opening"
+  /** Has a message in hand. */
+  | "busy"
+  /** Free for the next message. */
+  | "idle"
+  /** Told to close; counts until its worker reports the end. */
+  | "closing";
+
+/** One delivery session as the scheduler knows it; the socket is its worker's. */
+export class Session {
+  readonly id: SessionId;
+  readonly path: EgressPath;
+  readonly worker: WorkerIndex;
+  state: SessionState = "opening";
+  /** The message in hand, 0 for none. */
+  row: Row = 0 as Row;
+  /** Messages that it has dealt with. */
+  deliveries = 0;
+  idleSinceMs = 0;
+  /** Why it is to be closed, once it is among its path's leaving sessions. */
+  leaving: CloseReason = CloseReason.idle;
+  /** Among its path's free or leaving sessions. */
+  readonly freeLink = new Link<Session>(this);
+  /** Among its worker's sessions. */
+  readonly workerLink = new Link<Session>(this);
+
+  constructor(id: SessionId, path: EgressPath, worker: WorkerIndex) {
+    this.id = id;
+    this.path = path;
+    this.worker = worker;
+  }
+}
+
+/** All sessions, by number. Bounded by the paths' connection limits. */
+export class SessionBook {
+  readonly #byId = new Map<number, Session>();
+  readonly #byWorker: readonly Chain<Session>[];
+  #last = 0;
+
+  constructor(workers: number) {
+    this.#byWorker = Array.from({ length: workers }, () => new Chain<Session>());
+  }
+
+  get size(): number {
+    return this.#byId.size;
+  }
+
+  find(id: SessionId): Session | undefined {
+    return this.#byId.get(id);
+  }
+
+  /** Sessions that live on this worker. */
+  on(worker: WorkerIndex): Chain<Session> {
+    return this.#byWorker[worker];
+  }
+
+  /** A new session under the next number. Numbers are 32 bits wide: after four billion the free ones come again. */
+  open(path: EgressPath, worker: WorkerIndex): Session {
+    do this.#last = (this.#last + 1) >>> 0 || 1;
+    while (this.#byId.has(this.#last));
+    const session = new Session(this.#last as SessionId, path, worker);
+    this.#byId.set(session.id, session);
+    this.#byWorker[worker].append(session.workerLink);
+    return session;
+  }
+
+  /** Forgets a session that is over. */
+  drop(session: Session): void {
+    this.#byId.delete(session.id);
+    session.workerLink.leave();
+    session.freeLink.leave();
+  }
+
+  all(): IterableIterator<Session> {
+    return this.#byId.values();
+  }
+}

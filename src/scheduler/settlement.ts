@@ -1,0 +1,165 @@
+import { unreachable } from "../base/assert.js";
+import type { Row, SessionId, SpoolKey, WorkerIndex } from "../base/brands.js";
+import { CloseReason, OutcomeFlag, OutcomeKind, SessionChange } from "../protocol/layout/frames.js";
+import type { Core } from "./core.js";
+import type { Disposal } from "./disposal.js";
+import type { EgressPath } from "./egress-path.js";
+import { inHandOf } from "./message-table.js";
+import { EXPIRED, nextAttemptMs } from "./retry-plan.js";
+import type { Session } from "./session.js";
+import type { SpoolOrders } from "./spool-orders.js";
+
+/**
+ * What follows from a session's reports. Frames may cross with the end of what they speak of: one about a message that is
+ * not in that session's hand any more changes nothing.
+ */
+export class Settlement {
+  readonly #core: Core;
+  readonly #orders: SpoolOrders;
+  readonly #disposal: Disposal;
+
+  constructor(core: Core, orders: SpoolOrders, disposal: Disposal) {
+    this.#core = core;
+    this.#orders = orders;
+    this.#disposal = disposal;
+  }
+
+  /** A message was tried, or handed back. */
+  outcome(row: Row, id: SessionId, kind: OutcomeKind, flags: number): void {
+    const { table, sessions, counters } = this.#core;
+    const session = sessions.find(id);
+    const ours = inHandOf(table, row, id);
+    if (session !== undefined) this.#follow(session, row, kind, flags);
+    if (ours) this.#settle(row, kind, flags);
+    else counters.stray++;
+  }
+
+  /** A session reports a change of its own. */
+  session(id: SessionId, change: SessionChange): void {
+    const { sessions, counters, nowMs } = this.#core;
+    const session = sessions.find(id);
+    if (session === undefined) {
+      counters.stray++;
+      return;
+    }
+    const { path } = session;
+    switch (change) {
+      case SessionChange.up:
+        path.failures = 0;
+        if (session.state === "opening") session.state = "busy";
+        break;
+      case SessionChange.ended:
+        if (session.deliveries === 0) path.noteFruitless(nowMs);
+        this.#end(session);
+        break;
+      default:
+        unreachable(change);
+    }
+  }
+
+  /** A worker is lost: its sessions are over, the messages in their hands were not tried, as far as anyone knows. */
+  workerLost(worker: WorkerIndex): void {
+    const { sessions, counters } = this.#core;
+    const living = sessions.on(worker);
+    while (living.first !== null) {
+      const session = living.first.owner;
+      if (session.row !== 0) counters.dropped++;
+      this.#end(session);
+    }
+  }
+
+  #follow(session: Session, row: Row, kind: OutcomeKind, flags: number): void {
+    const { path } = session;
+    if (session.row === row) session.row = 0 as Row;
+    if ((flags & OutcomeFlag.connectFailed) !== 0) this.#connectFailed(path);
+    else if (kind === OutcomeKind.returned) path.noteFruitless(this.#core.nowMs);
+    else path.noteProgress();
+    session.deliveries++;
+    if ((flags & OutcomeFlag.sessionEnded) !== 0) this.#end(session);
+    else if (session.row === 0 && session.state !== "closing") this.#free(session, kind);
+  }
+
+  /** The session can take the next message, or leaves. */
+  #free(session: Session, kind: OutcomeKind): void {
+    const { path } = session;
+    session.state = "idle";
+    session.idleSinceMs = this.#core.nowMs;
+    if (session.freeLink.linked) return;
+    if (kind === OutcomeKind.returned) this.#leave(session, CloseReason.pathGone);
+    else if (session.deliveries >= path.config.maxDeliveriesPerConnection)
+      this.#leave(session, CloseReason.maxDeliveries);
+    else path.free.append(session.freeLink);
+    this.#core.agenda.serviceable.ensure(path.serviceLink);
+  }
+
+  #leave(session: Session, reason: CloseReason): void {
+    session.leaving = reason;
+    session.path.leaving.append(session.freeLink);
+  }
+
+  #end(session: Session): void {
+    const { sessions, agenda, placement, table } = this.#core;
+    const { path, row } = session;
+    if (row !== 0 && inHandOf(table, row, session.id)) placement.giveBack(row);
+    if (session.state === "closing") path.closing--;
+    path.sessions--;
+    sessions.drop(session);
+    agenda.serviceable.ensure(path.serviceLink);
+  }
+
+  /** No host of the path could be connected to. Too often in a row: the whole ready queue fails. */
+  #connectFailed(path: EgressPath): void {
+    const { agenda, counters } = this.#core;
+    path.failures++;
+    if (path.failures <= path.config.consecutiveConnectionFailuresBeforeDelay) return;
+    if (path.failing || path.ready.length === 0) return;
+    path.failing = true;
+    counters.pathsFailed++;
+    agenda.failing.append(path.failingLink);
+  }
+
+  #settle(row: Row, kind: OutcomeKind, flags: number): void {
+    const { placement, counters } = this.#core;
+    const removing = (flags & OutcomeFlag.removing) !== 0;
+    switch (kind) {
+      case OutcomeKind.delivered:
+        counters.delivered++;
+        placement.retire(row, !removing);
+        break;
+      case OutcomeKind.bounced:
+        counters.bounced++;
+        placement.retire(row, !removing);
+        break;
+      case OutcomeKind.transient:
+        counters.transient++;
+        this.#retry(row);
+        break;
+      case OutcomeKind.returned:
+        counters.returned++;
+        placement.giveBack(row);
+        break;
+      case OutcomeKind.quarantined:
+        counters.quarantined++;
+        if (removing) placement.retire(row, false);
+        else placement.settle(row);
+        break;
+      default:
+        unreachable(kind);
+    }
+  }
+
+  #retry(row: Row): void {
+    const { table, placement, random, clock } = this.#core;
+    const { config } = placement.queueOf(row);
+    const key = table.key[row] as SpoolKey;
+    // The clock itself: a dying worker's last frames are read between two turns.
+    const dueMs = nextAttemptMs(config, key, table.attempts[row], clock.steadyMs(), random);
+    table.countAttempt(row);
+    if (dueMs === EXPIRED) {
+      this.#disposal.doom(row);
+    } else {
+      placement.wait(row, dueMs);
+      this.#orders.save(row);
+    }
+  }
+}
