@@ -237,6 +237,7 @@ export class Server {
   }
 
   #turn(): number {
+    this.#supervisor.poll();
     const wait = this.#scheduler.turn();
     this.#shared.messages = this.#scheduler.messages;
     return wait;

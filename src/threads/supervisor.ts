@@ -106,6 +106,15 @@ export class Supervisor {
     return false;
   }
 
+  /**
+   * Reads what workers say before the scheduler knows them, up to and including that they are ready. Called every turn.
+   */
+  poll(): void {
+    for (const seat of this.#seats) {
+      while (!seat.open && seat.link.drain(this.#parts.events, 1) > 0) {}
+    }
+  }
+
   /** Has the workers begin to accept connections, also those that come later. */
   listen(): void {
     this.#listen = true;

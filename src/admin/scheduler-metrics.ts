@@ -1,0 +1,31 @@
+import { State } from "../scheduler/message-table.js";
+import type { Scheduler } from "../scheduler/scheduler.js";
+import type { MetricFamily } from "./metrics-text.js";
+
+/** What the scheduler holds, as metrics. */
+export function schedulerFamilies(scheduler: Scheduler): MetricFamily[] {
+  const { table, counters, queues, paths } = scheduler.core;
+  const scheduled = table.counts[State.waiting] + table.counts[State.due];
+  const gauge = (name: string, help: string, value: number, labels = {}): MetricFamily => ({
+    name,
+    kind: "gauge",
+    help,
+    series: [{ labels, value }],
+  });
+  const client = { service: "smtp_client" };
+  return [
+    gauge("scheduled_count_total", "Messages in scheduled queues", scheduled),
+    gauge("message_count", "Messages that this node holds", table.live),
+    gauge("ready_count", "Messages in ready queues", table.counts[State.ready], client),
+    gauge("in_flight_count", "Messages in the hands of sessions", table.counts[State.inFlight], client),
+    gauge("retiring_count", "Settled messages whose spool entries are being removed", table.counts[State.retiring]),
+    gauge("scheduled_queue_count", "Scheduled queues", queues.size),
+    gauge("ready_queue_count", "Ready queues", paths.size),
+    {
+      name: "ready_full",
+      kind: "counter",
+      help: "Times that a scheduled queue was parked because its ready queues were full",
+      series: [{ labels: client, value: counters.parked }],
+    },
+  ];
+}

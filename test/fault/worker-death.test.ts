@@ -1,0 +1,80 @@
+/** A worker's thread dies under load: it is replaced, and every accepted recipient has exactly one terminal record. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { DEFAULT_PROFILE } from "../../src/sink/options.js";
+import { startSink } from "../../src/sink/sink.js";
+import { makeDir, readLog, removeDir, startServer, until, writeConfig } from "../support/server.js";
+import { connectAndGreet, idsOf, type SmtpClient } from "../support/smtp-client.js";
+
+const CLIENTS = 16;
+const PER_CLIENT = 60;
+
+/** Sends until its share is accepted; a lost connection (its worker died) means: connect again, the last one is unknown. */
+async function sendShare(port: number, name: number, accepted: Set<string>, unknown: Set<string>): Promise<void> {
+  let client: SmtpClient | null = null;
+  for (let n = 0; n < PER_CLIENT; ) {
+    const recipient = `r${name}-${n}@d${n % 7}.example`;
+    try {
+      client ??= await connectAndGreet(port);
+      const reply = await client.send("s@x.example", [recipient], `Subject: ${n}\r\n\r\nText`);
+      if (!reply.startsWith("250")) throw new Error(reply);
+      for (const id of idsOf(reply)) accepted.add(id);
+      n++;
+    } catch {
+      // Whether this one was taken is not known: a mailer would send it again, we go on with the next.
+      unknown.add(recipient);
+      client?.destroy();
+      client = null;
+      n++;
+    }
+  }
+  await client?.end();
+}
+
+test("workers killed in mid-batch: nothing lost, nothing counted twice", async () => {
+  const dir = makeDir();
+  const arrived = new Map<string, number>();
+  const sink = await startSink({
+    host: "127.0.0.1",
+    port: 0,
+    profile: { ...DEFAULT_PROFILE, latencyMs: 2 },
+    onMessage: (envelope) => {
+      for (const recipient of envelope.recipients) arrived.set(recipient, (arrived.get(recipient) ?? 0) + 1);
+    },
+  });
+  writeConfig(dir, { to: `127.0.0.1:${sink.port}`, workers: 2, queue: 'retry_interval = "1s"' });
+  const running = await startServer(dir);
+  const accepted = new Set<string>();
+  const unknown = new Set<string>();
+  const sending = Array.from({ length: CLIENTS }, (_, name) => sendShare(running.port, name, accepted, unknown));
+  await until(() => accepted.size >= 150, "the load to flow");
+  assert.ok(await running.server.killWorker(0));
+  await until(() => accepted.size >= 400, "the load to flow again");
+  assert.ok(await running.server.killWorker(1));
+  await Promise.all(sending);
+  await until(() => running.server.scheduler.messages === 0, "the queue to drain");
+  assert.equal(running.server.workersLost, 2);
+  assert.equal(running.notices.filter((line) => /died and is being replaced/.test(line)).length, 2);
+  await running.stop();
+  await sink.stop();
+
+  const records = readLog(dir);
+  const terminal = new Map<string, number>();
+  for (const { type, id } of records) {
+    if (type === "Delivery" || type === "Bounce" || type === "Expiration")
+      terminal.set(id, (terminal.get(id) ?? 0) + 1);
+  }
+  for (const id of accepted) assert.equal(terminal.get(id), 1, `${id} has one terminal record`);
+  assert.ok(
+    [...terminal.values()].every((count) => count === 1),
+    "no recipient is settled twice",
+  );
+  assert.ok(
+    records.some((record) => record.type === "Delayed"),
+    "what was in flight waited with a reason",
+  );
+  // A duplicate needs a death between the peer's 250 and our record of it: one per session of the dead worker at most.
+  const duplicates = [...arrived.values()].filter((count) => count > 1).length;
+  assert.ok(duplicates <= 2 * 32, `${duplicates} duplicates`);
+  removeDir(dir);
+});
