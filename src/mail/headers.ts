@@ -68,7 +68,6 @@ export function headerValue(buffer: Buffer, start: number, end: number, name: st
 /** Whether the line at `at` begins with this field name, in any case, and its colon; blanks before the colon are allowed. */
 function isField(buffer: Buffer, at: number, end: number, name: Buffer): boolean {
   const length = name.length;
-  if (at + length >= end) return false;
   for (let i = 0; i < length; i++) {
     const wanted = name[i] as number;
     const byte = buffer[at + i] as number;

@@ -10,6 +10,7 @@ const EQUALS = 0x3d;
 
 /** The verbs of command lines (RFC 5321 §4.1.1), told apart by four octets at once, in any case. */
 
+/** What a command line begins with. */
 export const Verb = {
   unknown: 0,
   ehlo: 1,
@@ -31,6 +32,7 @@ export const Verb = {
   /** Not SMTP at all: an HTTP request, a header line. */
   foreign: 14,
 } as const;
+/** One of {@link Verb}. */
 export type Verb = (typeof Verb)[keyof typeof Verb];
 
 const COLON = 0x3a;

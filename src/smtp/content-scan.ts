@@ -24,6 +24,7 @@ export const ContentState = {
   /** Behind CR LF dot CR LF. */
   done: 7,
 } as const;
+/** One of {@link ContentState}. */
 export type ContentState = (typeof ContentState)[keyof typeof ContentState];
 
 /** What the scan found out so far. */

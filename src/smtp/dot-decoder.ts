@@ -17,6 +17,7 @@ import { ContentScan, ContentState, scanContent } from "./content-scan.js";
 /** Why a message will be refused at its end. The first of the list that applies is the one that is told. */
 export const ContentFault = { none: 0, bareLineEnd: 1, nul: 2, tooBig: 4, longLine: 8 } as const;
 
+/** What a listener takes; the same for all its sessions. */
 export interface DecoderLimits {
   /** Most octets of content; 0 for no limit. */
   readonly maxOctets: number;

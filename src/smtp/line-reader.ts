@@ -32,6 +32,7 @@ export const LineEvent = {
   /** The line does not end. */
   flood: 4,
 } as const;
+/** One of {@link LineEvent}. */
 export type LineEvent = (typeof LineEvent)[keyof typeof LineEvent];
 
 const NOTHING = Buffer.alloc(0);

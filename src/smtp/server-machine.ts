@@ -318,11 +318,7 @@ export class ServerMachine {
     const decoder = this.#decoder;
     const at = decoder.decode(buffer, start, end);
     if (decoder.done) {
-      const { buffer: bytes, start: first, end: last } = this.#content;
-      let refusal = say.contentRefusal(decoder.faults);
-      if (refusal === null && this.#settings.countHops(bytes, first, last) > this.#settings.maxHops) {
-        refusal = say.TOO_MANY_HOPS;
-      }
+      const refusal = say.contentRefusal(decoder.faults) ?? this.#settings.loopRefusal(this.#content);
       if (refusal === null) {
         this.#phase = "storing";
         this.#lent = true;

@@ -1,6 +1,8 @@
 import type { SmtpListenerConfig } from "../config/compiled.js";
+import type { ReceivedContent } from "./content.js";
 import type { DecoderLimits } from "./dot-decoder.js";
-import { formatLines, printableAscii } from "./reply.js";
+import { formatLines, printableAscii, type Reply } from "./reply.js";
+import { TOO_MANY_HOPS } from "./server-replies.js";
 
 /** Protocol errors in a row (not refusals by policy, not full messages) after which a session is ended with 421. */
 export const MAX_ERRORS_IN_ROW = 50;
@@ -40,11 +42,11 @@ export class ServerSettings {
   readonly maxRecipients: number;
   /** 0 for no limit. */
   readonly maxOctets: number;
-  readonly maxHops: number;
   readonly maxDrainOctets: number;
   readonly decoder: DecoderLimits;
   readonly enforceGroups: boolean;
-  readonly countHops: (buffer: Buffer, start: number, end: number) => number;
+  readonly #maxHops: number;
+  readonly #countHops: (buffer: Buffer, start: number, end: number) => number;
 
   constructor(options: ServerOptions) {
     const hostname = printableAscii(options.hostname).slice(0, 255);
@@ -61,7 +63,7 @@ export class ServerSettings {
     this.maxMessages = options.maxMessagesPerConnection;
     this.maxRecipients = options.maxRecipientsPerMessage;
     this.maxOctets = options.maxMessageSize;
-    this.maxHops = options.maxHops;
+    this.#maxHops = options.maxHops;
     this.maxDrainOctets = Math.max(MIN_DRAIN_OCTETS, DRAIN_FACTOR * options.maxMessageSize);
     this.decoder = {
       maxOctets: options.maxMessageSize,
@@ -69,6 +71,12 @@ export class ServerSettings {
       denyBare: options.invalidLineEndings === "Deny",
     };
     this.enforceGroups = options.enforceGroups ?? true;
-    this.countHops = options.countHops;
+    this.#countHops = options.countHops;
+  }
+
+  /** The refusal for a message that has made too many hops, or null. */
+  loopRefusal(content: ReceivedContent): Reply | null {
+    const hops = this.#countHops(content.buffer, content.start, content.end);
+    return hops > this.#maxHops ? TOO_MANY_HOPS : null;
   }
 }

@@ -65,6 +65,10 @@ test("domain: addresses agree with the platform's parser", () => {
     }),
     { numRuns: 5000 },
   );
+  for (const text of ["1:2:3:4::5:6:7:8", "1:2:3:4:5:6::1.2.3.4", ":::", "1::2::3"]) {
+    assert.equal(isIpv6(text), false, text);
+    assert.equal(isIP(text), 0, text);
+  }
   for (const text of [
     "::",
     "::1",
