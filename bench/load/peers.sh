@@ -53,10 +53,9 @@ if ! command -v smtp-source >/dev/null || ! command -v smtp-sink >/dev/null; the
     echo "peers: install Postfix first (its package has smtp-source and smtp-sink)" >&2
     exit 1
   fi
-  echo "peers: installing postfix" >&2
+  echo "peers: installing Debian's postfix for its smtp-source and smtp-sink, and to compare with" >&2
   export DEBIAN_FRONTEND=noninteractive
   apt-get update -qq >/dev/null
-  # The package would start a mail server of its own: policy-rc.d is left alone, so only install where nothing starts.
   apt-get install -y -qq --no-install-recommends postfix >/dev/null
 fi
 if [[ $only != hikyaku && $(id -u) != 0 ]]; then
