@@ -15,10 +15,12 @@ import { schedulerFamilies } from "./admin/scheduler-metrics.js";
 import { SystemClock } from "./base/clock.js";
 import { Fault } from "./base/fault.js";
 import { systemRandom } from "./base/random.js";
+import { Undo } from "./base/undo.js";
 import type { CompiledConfig, ListenAddress } from "./config/compiled.js";
 import { withNodeId } from "./config/node-id.js";
 import { compilePolicy } from "./config/policy.js";
 import { MxRouter } from "./dns/router.js";
+import { SiteRollup } from "./dns/site-rollup.js";
 import { addonRefusal, loadNative } from "./native/load.js";
 import { ProcessFlag, SharedState } from "./protocol/layout/shared-state.js";
 import type { UpMessage } from "./protocol/messages.js";
@@ -29,6 +31,7 @@ import { startSinkThread } from "./sink/sink-thread.js";
 import { DiskGuard } from "./threads/disk-guard.js";
 import { LogRotation } from "./threads/log-rotation.js";
 import { MainLoop } from "./threads/main-loop.js";
+import { reservePorts } from "./threads/reserve-ports.js";
 import { Supervisor } from "./threads/supervisor.js";
 import { createLogShared } from "./worker/events/log-shared.js";
 import { Segments } from "./worker/events/segments.js";
@@ -77,6 +80,7 @@ export class Server {
   /** `worker listener` of every socket that listens. */
   readonly #listening = new Map<string, ListenAddress>();
   readonly #guard: DiskGuard;
+  readonly #rotation: LogRotation;
   #low: string | null = null;
   #failure: Fault | null = null;
   #check: () => void = () => {};
@@ -93,7 +97,7 @@ export class Server {
     try {
       const config = withNodeId(written);
       undo.push(lockSpool(loadNative(), config.spool.path));
-      const ports = await reservePorts(config, undo);
+      const ports = await reservePorts(loadNative(), config.smtpListeners, undo);
       const segments = await openSegments(config, events, undo);
       const sink = config.delivery.mode === "sandbox" ? await startSink(undo) : null;
       const server = new Server(config, events, undo, ports, segments, sink);
@@ -126,11 +130,15 @@ export class Server {
     this.#shared.maxMessages = config.spool.maxMessages;
     const shards = assignShards(discoverShards(config.spool.path), workers);
     const wake = (): void => this.#loop.wake();
+    const policy = compilePolicy(config);
+    const router = new MxRouter(config, clock, sink, wake);
+    const rollup = new SiteRollup(policy, router);
+    undo.push(() => rollup.stop());
     this.#scheduler = new Scheduler({
       clock,
       random: systemRandom,
-      policy: compilePolicy(config),
-      router: new MxRouter(config, clock, sink, wake),
+      policy,
+      router,
       maxMessages: config.spool.maxMessages,
       shards,
     });
@@ -169,8 +177,8 @@ export class Server {
       (error) => events.panic(error),
     );
     undo.push(() => this.#loop.stop());
-    const rotation = new LogRotation(segments.files, this.#supervisor, (line) => events.notice(line));
-    undo.push(() => rotation.stop());
+    this.#rotation = new LogRotation(segments.files, this.#supervisor, (line) => events.notice(line));
+    undo.push(() => this.#rotation.stop());
     const paths = [config.spool.path, config.log.dir];
     this.#guard = new DiskGuard(loadNative(), config.spool, paths, (low) => this.#onDisk(low));
     undo.push(() => this.#guard.stop());
@@ -254,6 +262,9 @@ export class Server {
           this.#events.notice(`spool shard ${message.shard}: ${message.rows} messages found${set}`);
         }
         break;
+      case "segmentInUse":
+        this.#rotation.switched(index, message.path);
+        break;
       case "quarantined":
         this.#events.notice(`spool shard ${message.shard}: an entry was moved to quarantine: ${message.reason}`);
         break;
@@ -335,32 +346,6 @@ export class Server {
   get workersLost(): number {
     return this.#shared.sum(Counter.workersLost);
   }
-}
-
-/** What must be undone, in reverse order. */
-class Undo {
-  readonly #steps: (() => void | Promise<void>)[] = [];
-
-  push(step: () => void | Promise<void>): void {
-    this.#steps.push(step);
-  }
-
-  async run(): Promise<void> {
-    for (let step = this.#steps.pop(); step !== undefined; step = this.#steps.pop()) await step();
-  }
-}
-
-/** Reserves every SMTP port for this process, so that a port in use is one clear line and port 0 is one port for all. */
-async function reservePorts(config: CompiledConfig, undo: Undo): Promise<number[]> {
-  const ports: number[] = [];
-  const native = loadNative();
-  for (const { listen } of config.smtpListeners) {
-    const reserved = await native.reservePort(listen.host, listen.port);
-    if (native.perThreadListeners) undo.push(() => reserved.release());
-    else reserved.release();
-    ports.push(reserved.port);
-  }
-  return ports;
 }
 
 async function openSegments(

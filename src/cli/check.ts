@@ -1,6 +1,8 @@
 import type { Command } from "commander";
+import { Fault } from "../base/fault.js";
 import { ConfigFault, loadConfig } from "../config/load.js";
 import { formatProblems, type Problem } from "../config/problems.js";
+import { loadZone } from "../dns/static-zone.js";
 import { configPath } from "./config-argument.js";
 
 /** Adds `hikyaku check` to the command line. */
@@ -17,13 +19,16 @@ export function addCheckCommand(program: Command): void {
 
 function check(path: string, json: boolean): number {
   let problems: readonly Problem[] = [];
-  let fault: ConfigFault | null = null;
+  let fault: Fault | null = null;
   try {
-    problems = loadConfig(path).warnings;
+    const loaded = loadConfig(path);
+    problems = loaded.warnings;
+    const { hostsFile } = loaded.config.dns;
+    if (hostsFile !== null) loadZone(hostsFile);
   } catch (error) {
-    if (!(error instanceof ConfigFault)) throw error;
+    if (!(error instanceof Fault)) throw error;
     fault = error;
-    problems = error.problems;
+    problems = error instanceof ConfigFault ? error.problems : [];
   }
   if (json) {
     const unreadable = fault !== null && problems.length === 0 ? fault.message : null;

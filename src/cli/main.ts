@@ -1,5 +1,6 @@
 /** The `hikyaku` command: exit 0 good, 1 the thing asked about is bad, 2 wrong usage, 3 unreachable server, 78 wrong configuration. */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { Command, CommanderError } from "commander";
 import { messageOf } from "../base/fault.js";
 import { addBenchCommand } from "./bench.js";
@@ -13,7 +14,9 @@ import { addTailCommand } from "./tail-command.js";
 const USAGE = 2;
 
 function version(): string {
-  const manifest: unknown = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8"));
+  let folder = import.meta.dirname;
+  while (!existsSync(join(folder, "package.json")) && folder !== dirname(folder)) folder = dirname(folder);
+  const manifest: unknown = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
   if (typeof manifest === "object" && manifest !== null && "version" in manifest) return String(manifest.version);
   return "unknown";
 }

@@ -48,6 +48,13 @@ export class MxRouter {
       });
     }
   }
+
+  /** The site of a domain as DNS tells it, null when it has none or cannot be found out now. */
+  async site(domain: string): Promise<string | null> {
+    if (this.#sink !== null) return domain;
+    const route = await resolveRoute(this.#resolver, domain, this.#ownNames);
+    return route.kind === "hosts" ? route.site : null;
+  }
 }
 
 /** Every domain is a site of its own, as in the real world, and all of them live in the sink. */

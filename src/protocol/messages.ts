@@ -105,6 +105,8 @@ export type UpMessage =
   | { readonly kind: "quarantined"; readonly shard: ShardIndex; readonly key: SpoolKey; readonly reason: string }
   /** The worker has noticed a fault that an operator must know. */
   | { readonly kind: "fault"; readonly code: string; readonly message: string }
+  /** The worker writes this log segment now, and no earlier one. */
+  | { readonly kind: "segmentInUse"; readonly path: string }
   /** The queue numbers given so far are void; new ones follow from 1. */
   | { readonly kind: "queueRefsReset" }
   | { readonly kind: "stopped" };

@@ -54,7 +54,7 @@ export class PathBook {
 
   /** The queue's lane for one entry of its pool; lane and path are made when they do not exist (any more). */
   lane(queue: ScheduledQueue, entry: number, route: Route & { kind: "hosts" }): Lane {
-    const known = queue.lanes[entry] ?? null;
+    const known = queue.lanes[entry];
     if (known !== null && !known.path.gone) return known;
     const path = this.#path(queue, queue.pool.sources[entry], route);
     const lane = new Lane(queue, path, entry, this.#workers.count);

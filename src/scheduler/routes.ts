@@ -70,7 +70,7 @@ export class Routes {
   /** The hosts have changed: what is ready goes back and takes the new way. */
   #withdraw(queue: ScheduledQueue): void {
     for (const lane of queue.lanes) if (lane !== null) this.#empty(lane);
-    queue.lanes.length = 0;
+    queue.lanes.fill(null);
     if (queue.hold === "parked") queue.hold = "none";
   }
 

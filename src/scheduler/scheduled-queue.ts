@@ -47,7 +47,7 @@ export class ScheduledQueue {
   /** The router has been asked and has not answered. */
   asking = false;
   /** By index of the pool's entries; null until a message goes that way. */
-  readonly lanes: (Lane | null)[] = [];
+  readonly lanes: (Lane | null)[];
   /** The exact host set that the lanes lead to. */
   lanesKey = "";
 
@@ -66,6 +66,7 @@ export class ScheduledQueue {
     this.parts = parts;
     this.config = config;
     this.pool = pool;
+    this.lanes = pool.sources.map(() => null);
   }
 
   /** The domain that mail is routed by. */

@@ -8,7 +8,7 @@
  */
 import { type Clock, SystemClock } from "../base/clock.js";
 import { SeededRandom } from "../base/random.js";
-import type { Connection, ConnectionHandler, Reactor } from "../native/binding.js";
+import type { Connection, ConnectionHandler, Listener, Reactor } from "../native/binding.js";
 import { loadNative } from "../native/load.js";
 import { ProfileBehaviour } from "./behaviour.js";
 import type { SinkOptions } from "./options.js";
@@ -167,8 +167,15 @@ export async function startSink(options: SinkOptions, reactor?: Reactor): Promis
     if (counters.open > profile.maxConnections) session.turnAway("4.3.2 Too many connections, try again later");
     else session.greet();
   };
-  const address = { host: options.host, port: reservation.port, backlog: BACKLOG };
-  const listener = shared.listen(address, take);
+  let listener: Listener;
+  try {
+    listener = shared.listen({ host: options.host, port: reservation.port, backlog: BACKLOG }, take);
+    await listener.ready;
+  } catch (error) {
+    own?.close();
+    reservation.release();
+    throw error;
+  }
   const sweep = setInterval(() => {
     const before = clock.monoMs() - IDLE_MS;
     for (const session of sessions) if (session.activeMs < before) session.turnAway("4.4.2 Idle for too long");

@@ -116,6 +116,7 @@ class ResidentWorker implements SchedulerCommands {
     this.#listeners = config.smtpListeners.map((listener, index) => this.#makeListener(listener, index));
     this.#sweepTimer = setInterval(() => this.#sweep(), SWEEP_MS);
     for (const { shard, announce } of init.shards) this.#reload.add(this.#shards.own(shard), announce);
+    this.#reports.message({ kind: "segmentInUse", path: init.segment });
     this.#reports.message({ kind: "opened", threadId, shards: this.#shards.lastKeys() });
     wake();
   }
@@ -305,6 +306,7 @@ class ResidentWorker implements SchedulerCommands {
   #switchSegment(path: string): void {
     try {
       this.#journal.switchTo(path);
+      this.#reports.message({ kind: "segmentInUse", path });
     } catch (error) {
       this.#fault(error instanceof Fault ? error : new Fault("log.unwritable", messageOf(error)));
     }

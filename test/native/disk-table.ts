@@ -78,7 +78,9 @@ export function describeDisk(native: Native): void {
       writeFileSync(path, `${process.ppid} ${start}\n`);
       assert.equal(native.lockFile(path), null);
       writeFileSync(path, `${process.ppid} 1\n`);
-      native.lockFile(path)?.release();
+      const reused = native.lockFile(path);
+      assert.notEqual(reused, null, "the same number, but another process");
+      reused?.release();
     });
 
     test("a lock in no directory is a fault", () => {

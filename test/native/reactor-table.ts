@@ -58,6 +58,34 @@ export function describeReactor(native: Native): void {
         assert.equal(client.connection.pendingBytes, 0);
       }));
 
+    test("what waits for several turns arrives as it was written", () =>
+      withWorld(native, async (world) => {
+        const [client, server] = await world.pair();
+        const [chatter] = await world.pair();
+        server.connection.pause();
+        const parts: string[] = [];
+        for (let i = 0; i < 700; i++) {
+          const letter = 65 + (i % 50);
+          const [text, small, large] = [7001, 3000, 20_000].map((size, j) => Buffer.alloc(size, letter + j));
+          client.connection.writeText(String(text));
+          client.connection.writeBytes(small as Buffer);
+          if (i % 20 === 0) client.connection.writeBytes(large as Buffer);
+          parts.push(String(text), String(small));
+          if (i % 20 === 0) parts.push(String(large));
+          if (i % 10 !== 0) continue;
+          // Others write in the meantime; the kernel's buffers fill up; the reader takes a little now and then.
+          chatter.connection.writeBytes(Buffer.alloc(16_000, 33));
+          if (i === 300) server.connection.resume();
+          await nextTurn(world);
+          if (i === 300) server.connection.pause();
+        }
+        assert.ok(client.connection.pendingBytes > 1_000_000);
+        server.connection.resume();
+        const expected = parts.join("");
+        const received = await server.bytes(expected.length);
+        assert.ok(received === expected);
+      }));
+
     test("a text longer than one send's room arrives whole", () =>
       withWorld(native, async (world) => {
         const [client, server] = await world.pair();
@@ -139,7 +167,7 @@ export function describeReactor(native: Native): void {
         client.keepsText = true;
         client.connection.writeBytes(Buffer.alloc(400_000));
         client.whenEnd = () => client.connection.end();
-        await client.closed.promise;
+        assert.equal(await client.closed.promise, null, "no reset");
         assert.equal(client.received, "421 too many errors\r\n");
         assert.equal(await server.closed.promise, null);
       }));
@@ -153,6 +181,8 @@ export function describeReactor(native: Native): void {
         const block = Buffer.alloc(512 * 1024);
         floodClient.whenDrain = () => floodClient.connection.writeBytes(block);
         floodClient.connection.writeBytes(block);
+        const first = await Promise.race([silent, flooded].map((peer) => peer.closed.promise.then(() => peer)));
+        assert.ok(first === flooded, "1 MiB was too much, whatever the time");
         assert.equal(await flooded.closed.promise, null);
         assert.equal(await silent.closed.promise, null);
       }));

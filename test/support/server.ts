@@ -1,6 +1,8 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import * as zlib from "node:zlib";
+import { gunzipSync } from "node:zlib";
 import { loadConfig } from "../../src/config/load.js";
 import { Server } from "../../src/server.js";
 
@@ -102,15 +104,25 @@ export interface LogRecord {
   readonly [field: string]: unknown;
 }
 
-/** All records of a server's log so far, in the order of their numbers. Compressed segments are left out. */
+/** All records of a server's log so far, in the order of their numbers. */
 export function readLog(dir: string): LogRecord[] {
   const log = join(dir, "var", "log");
-  const lines = readdirSync(log)
-    .filter((name) => name.endsWith(".jsonl"))
+  const names = readdirSync(log).filter((name) => /\.jsonl(\.gz|\.zst)?$/.test(name));
+  const lines = names
     .sort()
-    .flatMap((name) => readFileSync(join(log, name), "utf8").split("\n"))
+    // While a finished segment is compressed both forms are there.
+    .filter((name) => !names.some((plain) => name.startsWith(`${plain}.`)))
+    .flatMap((name) => readSegment(join(log, name)).split("\n"))
     .filter((line) => line !== "");
   return lines.map((line) => JSON.parse(line) as LogRecord).sort((a, b) => a.seq - b.seq);
+}
+
+function readSegment(path: string): string {
+  const bytes = readFileSync(path);
+  if (path.endsWith(".gz")) return gunzipSync(bytes).toString();
+  if (!path.endsWith(".zst")) return bytes.toString();
+  if (!("zstdDecompressSync" in zlib) || typeof zlib.zstdDecompressSync !== "function") throw new Error("no zstd here");
+  return String(zlib.zstdDecompressSync(bytes));
 }
 
 /** Waits until `done` holds, looking whenever the event loop has come round; fails after a minute. */

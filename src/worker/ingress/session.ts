@@ -22,6 +22,7 @@ import type { MessageSource, StoredMessage } from "./intake.js";
 import type { IngressListener } from "./listener.js";
 
 const RELAY_DENIED = new Reply(550, [5, 7, 1], "Relaying denied");
+const RECEIVED_TOO_SLOWLY = new Reply(451, [4, 4, 5], "The message came in too slowly (receive), closing");
 const TOO_SLOW = new Reply(451, [4, 4, 5], "The message could not be stored in time (spool), try again later");
 
 /** See the file's header. */
@@ -43,6 +44,8 @@ export class IngressSession implements ConnectionHandler, ServerHost, MessageSou
   #activeMs: number;
   #storing: StoredMessage | null = null;
   #storingSinceMs = 0;
+  /** As of the last sweep before content began to come in. */
+  #contentSinceMs: number;
 
   constructor(connection: Connection, listener: IngressListener) {
     this.#connection = connection;
@@ -52,6 +55,7 @@ export class IngressSession implements ConnectionHandler, ServerHost, MessageSou
     this.#trusted = listener.relay.trusts(connection.remoteAddress);
     this.#machine = new ServerMachine(listener.settings, this, listener.pool);
     this.#activeMs = listener.nowMs;
+    this.#contentSinceMs = listener.nowMs;
   }
 
   /** Says 220, or refuses in its place. */
@@ -75,6 +79,12 @@ export class IngressSession implements ConnectionHandler, ServerHost, MessageSou
     const { clientTimeoutMs, dataProcessingTimeoutMs } = this.#listener.config;
     if (this.#storing !== null) {
       if (nowMs - this.#storingSinceMs >= dataProcessingTimeoutMs) this.#abandon(this.#storing);
+      return;
+    }
+    // Content that trickles in keeps the session from being idle, but not for ever.
+    if (this.#machine.phase !== "content") this.#contentSinceMs = nowMs;
+    if (nowMs - this.#contentSinceMs >= dataProcessingTimeoutMs) {
+      this.#machine.abort(RECEIVED_TOO_SLOWLY);
     } else if (nowMs - this.#activeMs >= clientTimeoutMs) {
       this.#machine.idleTimeout();
     }

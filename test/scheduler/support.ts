@@ -1,0 +1,49 @@
+import type { PathConfig, QueueConfig } from "../../src/config/compiled.js";
+
+/** A queue's options: the reference's defaults, with what a test wants different. */
+export function queueConfig(options: Partial<QueueConfig> = {}): QueueConfig {
+  return {
+    retryIntervalMs: 1_200_000,
+    maxRetryIntervalMs: null,
+    maxAgeMs: 604_800_000,
+    egressPool: "unspecified",
+    protocol: { kind: "smtp", mxList: null },
+    reapIntervalMs: 600_000,
+    priority: 0,
+    weight: 1,
+    providerName: null,
+    ...options,
+  };
+}
+
+/** A path's options: the reference's defaults, with what a test wants different. */
+export function pathConfig(options: Partial<PathConfig> = {}): PathConfig {
+  return {
+    connectionLimit: 32,
+    maxDeliveriesPerConnection: 1024,
+    maxReady: 1024,
+    consecutiveConnectionFailuresBeforeDelay: 100,
+    smtpPort: 25,
+    ehloDomain: null,
+    enablePipelining: true,
+    enableRset: true,
+    ignore8bitChecks: false,
+    ipLookupStrategy: "Ipv4AndIpv6",
+    prohibitedHosts: [],
+    skipHosts: [],
+    reconnectStrategy: "ConnectNextHost",
+    tryNextHostOnTransportError: false,
+    connectTimeoutMs: 60_000,
+    bannerTimeoutMs: 60_000,
+    ehloTimeoutMs: 300_000,
+    mailFromTimeoutMs: 300_000,
+    rcptToTimeoutMs: 300_000,
+    dataTimeoutMs: 300_000,
+    dataDotTimeoutMs: 300_000,
+    rsetTimeoutMs: 5000,
+    idleTimeoutMs: 5000,
+    systemShutdownTimeoutMs: 60_000,
+    providerName: null,
+    ...options,
+  };
+}

@@ -1,0 +1,383 @@
+import type { PathId, QueueRef, Row, SessionId, ShardIndex, SpoolKey, WorkerIndex } from "../../src/base/brands.js";
+import type { ManualClock } from "../../src/base/clock.js";
+import { type Random, randomInt } from "../../src/base/random.js";
+import { type CloseReason, OutcomeFlag, OutcomeKind, SessionChange } from "../../src/protocol/layout/frames.js";
+import type { Dispose, PathDefinition } from "../../src/protocol/messages.js";
+import { isTerminal } from "../../src/protocol/records.js";
+import type { WorkerEvents, WorkerPort } from "../../src/scheduler/ports.js";
+import { type Ledger, type Message, must } from "./ledger.js";
+
+/** How the world treats the workers now. */
+export interface Weather {
+  /** Frames that a down ring holds. */
+  ring: number;
+  /** Frames that an up ring holds. */
+  upRing: number;
+  /** Frames that a worker reads in one step. */
+  pace: number;
+  connectFails: number;
+  refuses: number;
+  defers: number;
+  returns: number;
+  quarantines: number;
+  drops: number;
+  latencyMs: number;
+  /** Sites where no connection ever comes up. */
+  readonly dead: Set<string>;
+}
+
+/** What the workers share: the outside world. */
+export interface Outside {
+  readonly clock: ManualClock;
+  readonly random: Random;
+  readonly ledger: Ledger;
+  readonly weather: Weather;
+  /** Living sessions by path name, over all workers. */
+  readonly connections: Map<string, number>;
+  /** Shortest time between a failed attempt, the n-th from 0, and the next. */
+  shortestDelayMs(queue: string, attempts: number): number;
+}
+
+interface Session {
+  readonly path: PathDefinition;
+  up: boolean;
+  row: Row;
+  message: Message | null;
+  /** When the delivery under way ends. */
+  doneMs: number;
+}
+
+/** What a frame that is on its way up does when it arrives, and what its loss means. */
+interface UpFrame {
+  readonly arrive: (sink: WorkerEvents) => void;
+  readonly enter?: () => void;
+  readonly lost?: () => void;
+}
+
+/** A made-up worker: sessions, a share of the spool, and two rings of limited room. */
+export class FakeWorker implements WorkerPort {
+  readonly index: WorkerIndex;
+  alive = true;
+  readonly #outside: Outside;
+  readonly #owned: ReadonlySet<number>;
+  #down: (() => void)[] = [];
+  #written = 0;
+  #up: UpFrame[] = [];
+  #outbox: UpFrame[] = [];
+  readonly #paths = new Map<PathId, PathDefinition>();
+  readonly #sessions = new Map<SessionId, Session>();
+  #refs = new Map<string, QueueRef>();
+
+  constructor(index: WorkerIndex, owned: ReadonlySet<number>, outside: Outside) {
+    this.index = index;
+    this.#owned = owned;
+    this.#outside = outside;
+  }
+
+  /** Frames wait for the scheduler. */
+  get waiting(): boolean {
+    return this.#up.length > 0;
+  }
+
+  /** Nothing is on its way in either direction. */
+  get quiet(): boolean {
+    return this.#down.length === 0 && this.#up.length === 0 && this.#outbox.length === 0;
+  }
+
+  get sessions(): number {
+    return this.#sessions.size;
+  }
+
+  // ── the scheduler's side ─────────────────────────────────────────────────────────────────────────────────────────
+
+  room(): number {
+    return this.alive ? Math.max(0, this.#outside.weather.ring - this.#down.length) : 0;
+  }
+
+  roomForRare(): boolean {
+    return this.room() >= 3;
+  }
+
+  definePath(path: PathDefinition): void {
+    this.#write(() => this.#paths.set(path.id, path));
+  }
+
+  forgetPath(id: PathId): void {
+    this.#write(() => {
+      must(this.#paths.delete(id), "a path is forgotten that was not known");
+      for (const session of this.#sessions.values()) must(session.path.id !== id, "a path in use is forgotten");
+    });
+  }
+
+  open(id: SessionId, pathId: PathId): void {
+    this.#write(() => {
+      const path = this.#paths.get(pathId);
+      must(path !== undefined, "a session is opened on a path that was not described");
+      must(!this.#sessions.has(id), "a session's number is used twice");
+      this.#count(path, 1);
+      this.#sessions.set(id, { path, up: false, row: 0 as Row, message: null, doneMs: 0 });
+    });
+  }
+
+  deliver(id: SessionId, row: Row, shard: ShardIndex, key: SpoolKey, attempts: number): void {
+    this.#write(() => {
+      const session = this.#sessions.get(id);
+      if (session === undefined) {
+        this.#outcome(row, id, OutcomeKind.returned, 0);
+        return;
+      }
+      const { ledger, clock, weather, random } = this.#outside;
+      const message = ledger.find(shard, key);
+      must(session.message === null, "a session has two messages in hand");
+      must(!message.inHand, "a message is in two hands");
+      must(attempts === message.failures, `attempts: ${attempts} said, ${message.failures} made`);
+      must(clock.steadyMs() >= message.notBeforeMs, "a message is tried before its time");
+      session.row = row;
+      session.message = message;
+      message.inHand = true;
+      session.doneMs = clock.monoMs() + random.next() * weather.latencyMs;
+    });
+  }
+
+  close(id: SessionId, _reason: CloseReason): void {
+    this.#write(() => {
+      const session = this.#sessions.get(id);
+      if (session === undefined) return;
+      must(session.message === null, "a session is closed with a message in hand");
+      this.#end(id, session);
+      this.#send({ arrive: (sink) => sink.session(this.index, id, SessionChange.ended) });
+    });
+  }
+
+  retire(row: Row, shard: ShardIndex, key: SpoolKey): void {
+    must(this.#owned.has(shard), "a removal goes to the owner");
+    this.#write(() => {
+      const message = this.#outside.ledger.find(shard, key);
+      must(message.records > 0, "removed from the spool without a terminal record");
+      message.stored = false;
+      this.#send({ arrive: (sink) => sink.retired(this.index, row) });
+    });
+  }
+
+  reschedule(shard: ShardIndex, key: SpoolKey, attempts: number, dueMs: number): void {
+    must(this.#owned.has(shard), "a due time goes to the owner");
+    this.#write(() => this.#store(this.#outside.ledger.find(shard, key), attempts, dueMs));
+  }
+
+  dispose(order: Dispose): void {
+    must(this.#owned.has(order.shard), "a decision goes to the owner");
+    const message = this.#outside.ledger.find(order.shard, order.key);
+    if (!isTerminal(order.record)) {
+      const before = order.attempts - 1;
+      must(before === message.failures, "a failure without a session counts one attempt");
+      message.failures++;
+      this.#postpone(message, before);
+    }
+    this.#write(() => {
+      const { ledger } = this.#outside;
+      if (isTerminal(order.record)) {
+        must(!message.inHand, "the end of a message in hand is decided");
+        if (message.stored) ledger.record(message);
+        message.stored = false;
+        this.#send({ arrive: (sink) => sink.retired(this.index, order.row) });
+      } else {
+        this.#store(message, order.attempts, order.dueMs);
+      }
+    });
+  }
+
+  drain(sink: WorkerEvents, max: number): number {
+    const batch = this.#up.splice(0, max);
+    for (const frame of batch) frame.arrive(sink);
+    return batch.length;
+  }
+
+  publish(): void {
+    this.#written = this.#down.length;
+  }
+
+  // ── the worker's side ────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** A message is durable: tell the scheduler. */
+  announce(message: Message, known: () => void): void {
+    let ref = this.#refs.get(message.queue);
+    if (ref === undefined && this.#refs.size >= 8) {
+      this.#refs = new Map();
+      this.#send({ arrive: (sink) => sink.queueRefsReset(this.index) });
+    }
+    if (ref === undefined) {
+      ref = (this.#refs.size + 1) as QueueRef;
+      const named = ref;
+      this.#refs.set(message.queue, ref);
+      this.#send({ arrive: (sink) => sink.queueNamed(this.index, named, message.queue) });
+    }
+    const number = ref;
+    const { shard, key, size, attempts, dueMs } = message;
+    this.#send({
+      arrive: (sink) => sink.accepted(this.index, shard, key, number, size, attempts, dueMs),
+      enter: known,
+    });
+  }
+
+  /** Reads what the scheduler has published, goes on with deliveries, sends what fits. */
+  step(): void {
+    const { weather, random, clock } = this.#outside;
+    const frames = this.#down.splice(0, Math.min(this.#written, weather.pace));
+    this.#written -= frames.length;
+    for (const frame of frames) frame();
+    for (const [id, session] of this.#sessions) {
+      if (session.message !== null) {
+        if (session.doneMs <= clock.monoMs()) this.#finish(id, session, session.message);
+      } else if (random.next() < weather.drops) {
+        // The peer hung up while nothing was in hand.
+        this.#end(id, session);
+        this.#send({ arrive: (sink) => sink.session(this.index, id, SessionChange.ended) });
+      }
+    }
+    this.#flush();
+  }
+
+  /** When a delivery under way ends next, monotonic ms. */
+  nextMs(): number {
+    let next = Number.POSITIVE_INFINITY;
+    for (const session of this.#sessions.values()) if (session.message !== null) next = Math.min(next, session.doneMs);
+    return next;
+  }
+
+  /** The thread dies. What is in the up ring can still be read; everything else is lost. */
+  die(): void {
+    const { ledger, random } = this.#outside;
+    this.alive = false;
+    for (const frame of this.#outbox) frame.lost?.();
+    for (const [id, session] of this.#sessions) {
+      const { message } = session;
+      if (message !== null) {
+        message.inHand = false;
+        // Perhaps the receiver took it, and even the record was written, but nobody will hear of it.
+        if (message.stored && random.next() < 0.3) {
+          message.windows++;
+          ledger.take(message);
+          ledger.record(message);
+          if (this.#owned.has(message.shard) && random.next() < 0.5) message.stored = false;
+        }
+      }
+      this.#end(id, session);
+    }
+    this.#outbox = [];
+    this.#down = [];
+  }
+
+  #finish(id: SessionId, session: Session, message: Message): void {
+    const { weather, random } = this.#outside;
+    const { row } = session;
+    session.row = 0 as Row;
+    session.message = null;
+    message.inHand = false;
+    const cannotConnect = weather.dead.has(session.path.site) || random.next() < weather.connectFails;
+    if (!session.up && cannotConnect) {
+      this.#end(id, session);
+      this.#failed(row, id, message, OutcomeFlag.connectFailed | OutcomeFlag.sessionEnded);
+      return;
+    }
+    if (!session.up) {
+      session.up = true;
+      this.#send({ arrive: (sink) => sink.session(this.index, id, SessionChange.up) });
+    }
+    const ends = random.next() < weather.drops ? OutcomeFlag.sessionEnded : 0;
+    if (ends !== 0) this.#end(id, session);
+    const owner = this.#owned.has(message.shard);
+    this.#judge(id, row, message, ends, owner);
+  }
+
+  #judge(id: SessionId, row: Row, message: Message, ends: number, owner: boolean): void {
+    const { weather, random, ledger } = this.#outside;
+    const dice = random.next();
+    const { quarantines, returns, defers, refuses } = weather;
+    if (!message.stored || dice < quarantines) {
+      if (message.stored) ledger.record(message);
+      message.stored = false;
+      this.#outcome(row, id, OutcomeKind.quarantined, ends, message);
+    } else if (dice < quarantines + returns) {
+      this.#outcome(row, id, OutcomeKind.returned, ends);
+    } else if (dice < quarantines + returns + defers) {
+      this.#failed(row, id, message, ends);
+    } else {
+      const refused = dice < quarantines + returns + defers + refuses;
+      if (!refused) ledger.take(message);
+      ledger.record(message);
+      const kind = refused ? OutcomeKind.bounced : OutcomeKind.delivered;
+      this.#outcome(row, id, kind, ends | (owner ? OutcomeFlag.removing : 0), message);
+      if (!owner) return;
+      message.stored = false;
+      this.#send({ arrive: (sink) => sink.retired(this.index, row) });
+    }
+  }
+
+  #failed(row: Row, id: SessionId, message: Message, flags: number): void {
+    this.#send({
+      arrive: (sink) => sink.outcome(this.index, row, id, OutcomeKind.transient, flags, 451),
+      enter: () => {
+        this.#postpone(message, message.failures);
+        message.failures++;
+      },
+    });
+  }
+
+  #outcome(row: Row, id: SessionId, kind: OutcomeKind, flags: number, ended?: Message): void {
+    this.#send({
+      arrive: (sink) => sink.outcome(this.index, row, id, kind, flags, 250),
+      lost: () => {
+        if (ended !== undefined) ended.windows++;
+      },
+    });
+  }
+
+  #postpone(message: Message, attempts: number): void {
+    message.notBeforeMs = this.#outside.clock.steadyMs() + this.#outside.shortestDelayMs(message.queue, attempts);
+  }
+
+  #store(message: Message, attempts: number, dueMs: number): void {
+    if (!message.stored) return;
+    must(attempts >= message.attempts, "the spool's count of attempts goes back");
+    message.attempts = attempts;
+    message.dueMs = dueMs;
+  }
+
+  #end(id: SessionId, session: Session): void {
+    this.#sessions.delete(id);
+    this.#count(session.path, -1);
+  }
+
+  #count(path: PathDefinition, step: number): void {
+    const { connections } = this.#outside;
+    const open = (connections.get(path.name) ?? 0) + step;
+    must(open <= path.config.connectionLimit, "connection_limit is exceeded");
+    connections.set(path.name, open);
+  }
+
+  #write(frame: () => void): void {
+    must(this.alive && this.room() > 0, "a frame is written without room");
+    this.#down.push(frame);
+  }
+
+  #send(frame: UpFrame): void {
+    this.#outbox.push(frame);
+    this.#flush();
+  }
+
+  #flush(): void {
+    while (this.#outbox.length > 0 && this.#up.length < this.#outside.weather.upRing) {
+      const frame = this.#outbox.shift() as UpFrame;
+      frame.enter?.();
+      this.#up.push(frame);
+    }
+  }
+}
+
+/** A ring's size for a while: often comfortable, sometimes nearly nothing. */
+export function someRing(random: Random): number {
+  const dice = random.next();
+  if (dice < 0.1) return 0;
+  if (dice < 0.3) return randomInt(random, 1, 12);
+  return randomInt(random, 13, 400);
+}

@@ -1,0 +1,72 @@
+import type { ShardIndex, SpoolKey } from "../../src/base/brands.js";
+import { Fault } from "../../src/base/fault.js";
+
+/** A simulated rule was broken: the seed and step are added by whoever runs the simulation. */
+export function violation(what: string): never {
+  throw new Fault("sim.violation", what);
+}
+
+/** Throws a violation unless `condition` holds. */
+export function must(condition: boolean, what: string): asserts condition {
+  if (!condition) violation(what);
+}
+
+/** One accepted message as the outside world knows it: what was promised, and what became of it. */
+export interface Message {
+  readonly shard: ShardIndex;
+  readonly key: SpoolKey;
+  readonly queue: string;
+  readonly size: number;
+  /** Still in the spool. */
+  stored: boolean;
+  /** What the spool says. */
+  attempts: number;
+  dueMs: number;
+  /** Failed attempts whose report reached the scheduler's ring: what the scheduler must count. */
+  failures: number;
+  /** No attempt before this. */
+  notBeforeMs: number;
+  /** Terminal records in the log. */
+  records: number;
+  /** Times that a receiver took it. */
+  taken: number;
+  /** Times that a worker died between a terminal record and the scheduler's knowing of it: each allows one more. */
+  windows: number;
+  /** In the hands of a session that lives. */
+  inHand: boolean;
+}
+
+/** All messages of a simulation, by shard and key. */
+export class Ledger {
+  readonly messages: Message[] = [];
+  readonly #byKey = new Map<string, Message>();
+
+  add(message: Message): void {
+    this.messages.push(message);
+    this.#byKey.set(`${message.shard}/${message.key}`, message);
+  }
+
+  find(shard: ShardIndex, key: SpoolKey): Message {
+    return this.#byKey.get(`${shard}/${key}`) ?? violation(`message ${shard}/${key} was never accepted`);
+  }
+
+  /** A terminal record is written. */
+  record(message: Message): void {
+    message.records++;
+    must(message.records <= 1 + message.windows, "a second terminal record outside of the stated window");
+  }
+
+  /** A receiver takes the message. */
+  take(message: Message): void {
+    message.taken++;
+    must(message.taken <= 1 + message.windows, "delivered twice outside of the stated window");
+  }
+
+  /** Every message has its end. */
+  mustBeSettled(): void {
+    for (const message of this.messages) {
+      must(message.records >= 1, `message ${message.shard}/${message.key} of ${message.queue} has no terminal record`);
+      must(!message.stored, `message ${message.shard}/${message.key} of ${message.queue} is still in the spool`);
+    }
+  }
+}
