@@ -62,8 +62,9 @@ function build() {
   });
   if (result.error) return result.error.message;
   if (result.status !== 0 || !existsSync(built)) {
-    const lines = `${result.stdout}\n${result.stderr}`.split("\n").filter((line) => /error|not found/i.test(line));
-    return lines[0]?.trim() ?? `node-gyp ended with ${result.status ?? result.signal}`;
+    const lines = `${result.stdout}\n${result.stderr}`.split("\n");
+    const telling = lines.find((line) => /not found|error: |Error \d/.test(line));
+    return telling?.trim() ?? `node-gyp ended with ${result.status ?? result.signal}`;
   }
   if (result.stderr.includes("warning:")) process.stderr.write(result.stderr);
   mkdirSync(dirname(stamp), { recursive: true });

@@ -1,3 +1,4 @@
+import { createServer, type Server } from "node:net";
 import type { Fault } from "../../src/base/fault.js";
 import type { Connection, ConnectionHandler, ConnectOptions, Native, Reactor } from "../../src/native/binding.js";
 
@@ -150,4 +151,11 @@ export function nextTurn(world: World): Promise<void> {
   };
   world.reactor.requestTurn();
   return signal.promise;
+}
+
+/** A listener on 127.0.0.1 that is not ours. */
+export async function foreignServer(): Promise<Server> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return server;
 }
