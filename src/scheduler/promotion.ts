@@ -13,7 +13,7 @@ import type { ScheduledQueue } from "./scheduled-queue.js";
 import { pathSuspended, queueSuspended, selectionAllowed } from "./suspension.js";
 
 /** Messages of one queue before the next queue's turn, times its weight. */
-const BATCH = 64;
+const BATCH = 32;
 /** The reserved name of a queue that discards (reference §2). */
 const NULL_DOMAIN = "null";
 
@@ -45,15 +45,20 @@ export class Promotion {
     return woken;
   }
 
-  /** Moves due messages on, at most `max`, each queue once. Returns how many were dealt with. */
+  /** Moves due messages on, at most `max`, queue after queue in batches. Returns how many were dealt with. */
   promote(max: number): number {
     if (this.#core.stopping) return 0;
     const { promotable } = this.#core.agenda;
     let work = 0;
-    for (let queues = promotable.length; queues > 0 && work < max; queues--) {
+    // A queue stays on the agenda without having moved when the ring that its decisions go to is full.
+    for (let stuck = 0; work < max && stuck < promotable.length; ) {
       const queue = promotable.shift() as ScheduledQueue;
-      work += this.#promote(queue, Math.min(max - work, BATCH * queue.config.weight));
-      if (queue.due.length > 0 && queue.hold === "none") promotable.append(queue.agendaLink);
+      const done = this.#promote(queue, Math.min(max - work, BATCH * queue.config.weight));
+      work += done;
+      stuck = done === 0 ? stuck : 0;
+      if (queue.due.length === 0 || queue.hold !== "none") continue;
+      promotable.append(queue.agendaLink);
+      if (done === 0) stuck++;
     }
     return work;
   }
