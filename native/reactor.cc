@@ -316,7 +316,10 @@ void Reactor::Accept(uint32_t slot) {
 void Reactor::HandleConnecting(uint32_t slot) {
   Socket& socket = sockets_[slot];
   const int failure = SocketError(socket.fd);
-  if (failure != 0) {
+  // A reset is of a connection that was up (a refusal has other names), and its last words may wait to be read.
+  if (failure == ECONNRESET || failure == EPIPE) {
+    socket.early_failure = failure;
+  } else if (failure != 0) {
     Push(slot, Kind::kClosed, failure);
     return;
   }
@@ -352,6 +355,8 @@ void Reactor::Read(uint32_t slot) {
     const size_t start = arena_used_;
     arena_used_ += static_cast<size_t>(got);
     Push(slot, Kind::kData, static_cast<int64_t>(start), static_cast<int64_t>(arena_used_));
+  } else if (got == 0 && socket.early_failure != 0) {
+    Push(slot, Kind::kClosed, socket.early_failure);
   } else if (got == 0) {
     socket.peer_ended = true;
     Push(slot, socket.finishing ? Kind::kClosed : Kind::kEnd);

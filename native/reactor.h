@@ -99,6 +99,8 @@ class Reactor {
     /** Finish was called: whatever comes is thrown away. */
     bool finishing = false;
     bool wants_write = false;
+    /** The reset that came before we had seen the connection up; told after the bytes that came before it. */
+    int early_failure = 0;
     size_t discarded = 0;
     Address remote;
     /** Read from the kernel when first asked for. */

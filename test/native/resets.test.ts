@@ -21,28 +21,45 @@ const rudeServer = `
   server.listen(0, "127.0.0.1", () => parentPort.postMessage(server.address().port));
 `;
 
+async function withRudeServer(body: (port: number, waitForReset: () => void) => Promise<void>): Promise<void> {
+  const word = new Int32Array(new SharedArrayBuffer(4));
+  const worker = new Worker(rudeServer, { eval: true, workerData: word });
+  try {
+    const [port] = (await once(worker, "message")) as [number];
+    await body(port, () => void Atomics.wait(word, 0, 0, 5000));
+  } finally {
+    await worker.terminate();
+  }
+}
+
 describe("the addon and peers that reset", { skip: native.kind !== "addon" }, () => {
-  test("what a peer said before its reset is told even when our send fails first", async () => {
-    const word = new Int32Array(new SharedArrayBuffer(4));
-    const worker = new Worker(rudeServer, { eval: true, workerData: word });
-    try {
-      const [port] = (await once(worker, "message")) as [number];
-      await withWorld(native, async (world) => {
+  test("what a peer said before its reset is told even when our send fails first", () =>
+    withRudeServer((port, waitForReset) =>
+      withWorld(native, async (world) => {
         const client = world.connect({ port });
         await client.connected.promise;
         // Asleep until the reset is there, so that our next send meets it before our next receive does.
-        Atomics.wait(word, 0, 0, 5000);
+        waitForReset();
         client.connection.writeText("EHLO us\r\n");
         const fault = await client.closed.promise;
         assert.ok(fault?.errno === "ECONNRESET" || fault?.errno === "EPIPE", String(fault));
         assert.equal(client.received, "421 busy\r\n");
         assert.deepEqual(client.events, ["connect", "close"]);
         assert.equal(client.connection.writeText("ignored"), true);
-      });
-    } finally {
-      await worker.terminate();
-    }
-  });
+      }),
+    ));
+
+  test("a reset that is there before the connection was seen up", () =>
+    withRudeServer((port, waitForReset) =>
+      withWorld(native, async (world) => {
+        const client = world.connect({ port });
+        waitForReset();
+        const fault = await client.closed.promise;
+        assert.equal(fault?.errno, "ECONNRESET");
+        assert.equal(client.received, "421 busy\r\n");
+        assert.deepEqual(client.events, ["connect", "close"]);
+      }),
+    ));
 
   test("a paused connection learns of a reset at once", () =>
     withWorld(native, async (world) => {
