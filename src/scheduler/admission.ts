@@ -1,13 +1,16 @@
 import type { QueueRef, Row, ShardIndex, SpoolKey, WorkerIndex } from "../base/brands.js";
 import type { Core } from "./core.js";
+import type { Disposal } from "./disposal.js";
 import { RowFlag, State } from "./message-table.js";
 
 /** How messages come in and how they leave for good: the two ends of the table. */
 export class Admission {
   readonly #core: Core;
+  readonly #disposal: Disposal;
 
-  constructor(core: Core) {
+  constructor(core: Core, disposal: Disposal) {
     this.#core = core;
+    this.#disposal = disposal;
   }
 
   /**
@@ -45,6 +48,7 @@ export class Admission {
     for (let row = 1 as Row; row <= table.highWater; row++) {
       const state = table.state[row];
       if (state === State.free || workers.owner[table.shard[row]] !== worker) continue;
+      if (table.has(row, RowFlag.dropped)) this.#disposal.explainDrop(row);
       if (state !== State.retiring) {
         if (table.attempts[row] > 0) placement.unsaved(row);
       } else if (table.has(row, RowFlag.disposing)) {

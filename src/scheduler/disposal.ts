@@ -2,9 +2,9 @@ import type { Row, ShardIndex, SpoolKey } from "../base/brands.js";
 import type { DelayReason, RecordKind, ResponseText } from "../protocol/records.js";
 import type { Core } from "./core.js";
 import type { EgressPath } from "./egress-path.js";
-import { RowFlag } from "./message-table.js";
+import { RowFlag, State } from "./message-table.js";
 import type { WorkerPort } from "./ports.js";
-import { DISCARDED, NO_SUCH_DOMAIN, NULL_MX, TOO_OLD } from "./replies.js";
+import { DISCARDED, DROPPED, NO_SUCH_DOMAIN, NULL_MX, TOO_OLD } from "./replies.js";
 import { EXPIRED, nextAttemptMs, requeueMs } from "./retry-plan.js";
 
 /**
@@ -65,6 +65,23 @@ export class Disposal {
     table.flags[row] |= RowFlag.doomed;
     placement.wait(row, requeueMs(this.#core.nowMs, random));
     placement.unsaved(row);
+  }
+
+  /**
+   * Says of a message that was in the hand of a worker when it died why it waits: a Delayed record, no attempt. While its
+   * own owner is down the row stays marked, and `Admission.takenOver` comes back to it. Not worth stopping for: with the
+   * ring full, or the message on its way again, nothing is written.
+   */
+  explainDrop(row: Row): void {
+    const { table, nowMs } = this.#core;
+    const port = this.#owner(row);
+    if (port === null) {
+      table.flags[row] |= RowFlag.dropped;
+      return;
+    }
+    table.flags[row] &= ~RowFlag.dropped;
+    const waits = table.state[row] !== State.inFlight && table.state[row] !== State.retiring;
+    if (waits && port.roomForRare()) this.#write(port, row, "Delayed", DROPPED, "DispatcherDrop", nowMs, null);
   }
 
   #end(row: Row, record: RecordKind, response: ResponseText, reason: DelayReason | null): boolean {

@@ -200,6 +200,8 @@ export enum RowFlag {
   disposing = 4,
   /** Has expired by its retry plan, and the owner could not be told yet. */
   doomed = 8,
+  /** Was in the hand of a worker that died; the record that says so is still to be written. */
+  dropped = 16,
 }
 
 /** First and last row of a list whose links are the table's. */

@@ -1,4 +1,4 @@
-import type { ResponseText } from "../protocol/records.js";
+import type { EnhancedCode, ResponseText } from "../protocol/records.js";
 
 /** Begins the text of replies that we made up about our own trouble; automation leaves them alone (reference §9, §18). */
 const INTERNAL = "KumoMTA internal: ";
@@ -21,11 +21,18 @@ export const NO_SOURCE: ResponseText = reply(451, [4, 4, 4], `${INTERNAL}the egr
 /** A queue of protocol `null` discards. */
 export const DISCARDED: ResponseText = reply(250, [2, 0, 0], "discarded by the null queue");
 
+/** The worker that had the message in hand died; nothing is known of the attempt (reference §9, `Delayed`). */
+export const DROPPED: ResponseText = reply(
+  400,
+  null,
+  `${INTERNAL}DispatcherDrop: the delivering thread ended before it told the outcome; due again at once`,
+);
+
 /** The route could not be found (reference §6, 6c). */
 export function noRoute(reason: string): ResponseText {
   return reply(451, [4, 4, 4], `${INTERNAL}${reason}`);
 }
 
-function reply(code: number, enhanced: readonly [number, number, number], content: string): ResponseText {
+function reply(code: number, enhanced: EnhancedCode | null, content: string): ResponseText {
   return { code, enhanced, content, command: null };
 }

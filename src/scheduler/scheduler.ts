@@ -70,7 +70,7 @@ export class Scheduler implements WorkerEvents {
     this.#promotion = new Promotion(core, this.#routes, disposal);
     this.#dispatch = new Dispatch(core, disposal);
     this.#settlement = new Settlement(core, this.#orders, disposal);
-    this.#admission = new Admission(core);
+    this.#admission = new Admission(core, disposal);
     this.#sweep = new ExpirySweep(core, this.#orders, disposal);
     this.#steps = this.#stepsOfATurn();
   }
@@ -166,7 +166,7 @@ export class Scheduler implements WorkerEvents {
 
   /**
    * A worker has died; everything that it wrote has been drained into this. Messages in the hands of its sessions go
-   * back to the front of their queues, without an attempt and without a record (`Counters.dropped` counts them).
+   * back to the front of their queues, without an attempt, and a Delayed record says why (`Counters.dropped` counts them).
    * Messages of its shards can be delivered by others; what must be told to it waits.
    */
   workerLost(worker: WorkerIndex): void {

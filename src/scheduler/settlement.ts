@@ -63,8 +63,12 @@ export class Settlement {
     const living = sessions.on(worker);
     while (living.first !== null) {
       const session = living.first.owner;
-      if (session.row !== 0) counters.dropped++;
+      const { row } = session;
+      const inHand = row !== 0 && inHandOf(this.#core.table, row, session.id);
       this.#end(session);
+      if (!inHand) continue;
+      counters.dropped++;
+      this.#disposal.explainDrop(row);
     }
   }
 

@@ -45,6 +45,8 @@ const ARENA_BYTES = 1 << 20;
 const FRAMES_PER_TURN = 1024;
 /** How often time-outs are looked after. */
 const SWEEP_MS = 250;
+/** How soon to try again what found no room. */
+const RETRY_MS = 1;
 /** Lines that may wait while the log cannot be written. */
 const LOG_WAITING_BYTES = 64 * 1024 * 1024;
 
@@ -74,6 +76,7 @@ class ResidentWorker implements SchedulerCommands {
   readonly #sweepTimer: NodeJS.Timeout;
   #resolve: () => void = () => {};
   #reject: (error: unknown) => void = () => {};
+  #retryTimer: NodeJS.Timeout | null = null;
   #stopAtMs = Number.POSITIVE_INFINITY;
   #closing = false;
 
@@ -209,7 +212,10 @@ class ResidentWorker implements SchedulerCommands {
     if (more) this.#reactor.requestTurn();
     else if (!told || !announced || this.#reload.busy || !this.#journal.healthy) {
       // The scheduler has to make room first, or the disk: look again soon, without spinning.
-      setTimeout(() => this.#reactor.requestTurn(), 1);
+      this.#retryTimer ??= setTimeout(() => {
+        this.#retryTimer = null;
+        this.#reactor.requestTurn();
+      }, RETRY_MS);
     }
     if (this.#stopAtMs !== Number.POSITIVE_INFINITY) this.#tryFinish();
   }
@@ -364,6 +370,7 @@ class ResidentWorker implements SchedulerCommands {
     }
     this.#closing = true;
     clearInterval(this.#sweepTimer);
+    if (this.#retryTimer !== null) clearTimeout(this.#retryTimer);
     void this.#finish();
   }
 

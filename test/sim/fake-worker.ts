@@ -167,7 +167,9 @@ export class FakeWorker implements WorkerPort {
   dispose(order: Dispose): void {
     must(this.#owned.has(order.shard), "a decision goes to the owner");
     const message = this.#outside.ledger.find(order.shard, order.key);
-    if (!isTerminal(order.record)) {
+    if (order.record === "Delayed") {
+      must(order.attempts === message.failures, "waiting with a reason costs no attempt");
+    } else if (!isTerminal(order.record)) {
       const before = order.attempts - 1;
       must(before === message.failures, "a failure without a session counts one attempt");
       message.failures++;
