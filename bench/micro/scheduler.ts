@@ -24,7 +24,7 @@ const SITES = 8;
 const RING = 16_384;
 
 const queue = queueConfig();
-const path = pathConfig({ connectionLimit: 8, maxDeliveriesPerConnection: 1_000_000_000 });
+const path = pathConfig({ connectionLimit: 8, maxDeliveriesPerConnection: 1e9, idleTimeoutMs: 1e12 });
 const policy: Policy = {
   queue: () => queue,
   path: () => path,

@@ -124,6 +124,32 @@ test("a message whose next attempt would be too late expires at once", () => {
   assert.equal(world.scheduler.messages, 0);
 });
 
+test("what has expired while its owner's ring was full is not tried again", () => {
+  const world = new Harness();
+  world.queues.set("a.example", { maxAgeMs: 10 * MINUTE_MS });
+  world.accept("a.example");
+  world.turns();
+  world.answer(world.port.deliveries[0], OutcomeKind.transient);
+  world.port.freeRoom = 0;
+  world.turns();
+  world.port.freeRoom = 100;
+  world.after(MINUTE_MS + 10);
+  assert.deepEqual(
+    world.port.disposed.map((order) => order.record),
+    ["Expiration"],
+  );
+  assert.equal(world.port.deliveries.length, 0);
+});
+
+test("the turn asks to be called again when the next message is due", () => {
+  const world = new Harness();
+  world.accept("a.example", 1, { dueMs: world.clock.steadyMs() + 300 });
+  const wait = world.turns();
+  assert.ok(wait > 290 && wait <= 300, `${wait} ms`);
+  world.after(wait);
+  assert.equal(world.port.deliveries.length, 1);
+});
+
 test("expiry reaches what is stuck in a ready queue, and what waits", () => {
   const world = new Harness();
   world.queues.set("a.example", { maxAgeMs: 10 * MINUTE_MS });
@@ -230,6 +256,19 @@ test("a decision that was told and not confirmed when its worker died is made an
     ["Bounce", "Bounce"],
   );
   assert.deepEqual(world.port.retired, [], "never removed before its record is known to be written");
+});
+
+test("a due time that a dead worker may not have stored is told to its successor", () => {
+  const world = new Harness();
+  const [key] = world.accept("a.example");
+  world.turns();
+  world.answer(world.port.deliveries[0], OutcomeKind.transient);
+  world.turns();
+  const [told] = world.port.rescheduled.splice(0);
+  world.scheduler.workerLost(world.port.index);
+  world.scheduler.workerRestored(world.port.index, world.port);
+  world.turns();
+  assert.deepEqual(world.port.rescheduled, [{ key, attempts: 1, dueMs: told.dueMs }]);
 });
 
 test("what cannot be read is gone from the spool and from the table", () => {

@@ -84,8 +84,9 @@ export class FakeWorker implements WorkerPort {
     return this.#down.length === 0 && this.#up.length === 0 && this.#outbox.length === 0;
   }
 
-  get sessions(): number {
-    return this.#sessions.size;
+  /** Paths that it has been told of and not told to forget. */
+  get paths(): number {
+    return this.#paths.size;
   }
 
   // ── the scheduler's side ─────────────────────────────────────────────────────────────────────────────────────────

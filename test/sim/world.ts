@@ -53,6 +53,8 @@ export class World {
   #nextTurnMs = 0;
   #turns = 0;
   #deaths = 0;
+  /** A worker dies right after the next turn, before it has read what that turn told it. */
+  #deathIsNear = false;
 
   constructor(seed: number) {
     const random = new SeededRandom(seed);
@@ -110,7 +112,7 @@ export class World {
   finish(): Summary {
     Object.assign(this.#weather, { ring: 400, upRing: 400, pace: 400, returns: 0, drops: 0, connectFails: 0 });
     this.#router.calm = true;
-    if (this.#random.next() < 0.5) this.#weather.dead.clear();
+    if (this.#random.next() < 0.8) this.#weather.dead.clear();
     for (const worker of this.#workers) if (!worker.alive) this.#restore(worker.index);
     this.#touch();
     for (let rounds = 0; this.scheduler.messages > 0 || this.scheduler.core.paths.size > 0; rounds++) {
@@ -128,6 +130,7 @@ export class World {
     }
     must(this.scheduler.core.queues.size === 0, "an empty queue is never forgotten");
     must(this.scheduler.sessions === 0, "a session is never ended");
+    for (const worker of this.#workers) must(worker.paths === 0, "a path is forgotten, and a worker is not told");
     return this.#summary();
   }
 
@@ -139,7 +142,8 @@ export class World {
     else if (dice < 0.53) this.#weather.upRing = randomInt(random, 1, 200);
     else if (dice < 0.56) this.#weather.pace = randomInt(random, 1, 60);
     else if (dice < 0.58) this.#turnTheWeather();
-    else if (dice < 0.6) this.#kill();
+    else if (dice < 0.59) this.#kill();
+    else if (dice < 0.6) this.#deathIsNear = true;
     else if (dice < 0.68) this.#restoreOne();
     else if (dice < 0.7) this.#clock.step(randomInt(random, -86_400_000, 86_400_000));
     else if (dice < 0.701) this.#clock.advance(randomInt(random, 60_000, 7_200_000));
@@ -245,6 +249,10 @@ export class World {
     must(waitMs >= 0, "a turn asks for a wait");
     this.#nextTurnMs = waitMs === 0 ? 0 : this.#clock.monoMs() + waitMs;
     audit(this.scheduler.core);
+    if (this.#deathIsNear) {
+      this.#deathIsNear = false;
+      this.#kill();
+    }
   }
 
   #nextEventMs(): number {
