@@ -9,7 +9,8 @@
  */
 import { isAscii } from "node:buffer";
 import { Bench } from "tinybench";
-import { Content, ContentPool } from "../../src/smtp/content.js";
+import { BufferPool } from "../../src/base/buffer-pool.js";
+import { Content } from "../../src/smtp/content.js";
 import { ContentScan, scanContent } from "../../src/smtp/content-scan.js";
 import { DotDecoder } from "../../src/smtp/dot-decoder.js";
 
@@ -67,7 +68,7 @@ function scanNative(source: Buffer, start: number, end: number, scan: ContentSca
   return at;
 }
 
-const pool = new ContentPool(1 << 22);
+const pool = new BufferPool(1 << 22);
 const content = new Content(pool);
 const decoder = new DotDecoder({ maxOctets: 20 << 20, maxLineOctets: 998, denyBare: true }, content);
 const END = Buffer.from(".\r\n");

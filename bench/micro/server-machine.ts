@@ -3,9 +3,11 @@
  * RCPT, DATA and the content, each a read of its own as smtp-source sends them, and the reply to each written; the
  * host accepts everything, puts a trace header in front and finishes at once.
  */
+
+import { BufferPool } from "../../src/base/buffer-pool.js";
 import { countHops } from "../../src/mail/headers.js";
 import { receivedHeader, tracePrefix } from "../../src/mail/received.js";
-import { ContentPool, type ReceivedContent } from "../../src/smtp/content.js";
+import type { ReceivedContent } from "../../src/smtp/content.js";
 import type { Reply } from "../../src/smtp/reply.js";
 import { ServerMachine } from "../../src/smtp/server-machine.js";
 import { ACCEPT } from "../../src/smtp/server-replies.js";
@@ -26,7 +28,7 @@ const settings = new ServerSettings({
 });
 
 class Host implements ServerHost {
-  readonly machine = new ServerMachine(settings, this, new ContentPool(1 << 22));
+  readonly machine = new ServerMachine(settings, this, new BufferPool(1 << 22));
   readonly #prefix = tracePrefix({ helloName: "client.example", clientAddress: "192.0.2.1", hostname: "mx.example" });
   octets = 0;
   writes = 0;

@@ -14,6 +14,8 @@ import { pathSuspended, queueSuspended, selectionAllowed } from "./suspension.js
 
 /** Messages of one queue before the next queue's turn, times its weight. */
 const BATCH = 32;
+/** Queues in a row that cannot move at all before the turn leaves the rest for the next one. */
+const MAX_STUCK = 1024;
 /** The reserved name of a queue that discards (reference §2). */
 const NULL_DOMAIN = "null";
 
@@ -51,7 +53,7 @@ export class Promotion {
     const { promotable } = this.#core.agenda;
     let work = 0;
     // A queue stays on the agenda without having moved when the ring that its decisions go to is full.
-    for (let stuck = 0; work < max && stuck < promotable.length; ) {
+    for (let stuck = 0; work < max && stuck < Math.min(promotable.length, MAX_STUCK); ) {
       const queue = promotable.shift() as ScheduledQueue;
       const done = this.#promote(queue, Math.min(max - work, BATCH * queue.config.weight));
       work += done;

@@ -5,61 +5,19 @@
  *     | head room      | content …            | room to grow |
  *     0          start ^   (grows to the left)^ end
  *
- * Runs on: a worker; one {@link Content} per connection in, one {@link ContentPool} per worker.
+ * Runs on: a worker; one {@link Content} per connection in, one {@link BufferPool} per worker.
  * Owns: buffers of whole powers of two, from {@link SMALLEST_BUFFER}; the pool keeps released ones up to a stated sum.
  * When full: the caller counts octets and stops appending at its message limit; the pool lets further buffers go to the collector.
  * On failure: nothing here fails but the allocation itself.
  */
+import type { BufferPool } from "../base/buffer-pool.js";
 
 /** Octets kept free before the content. A Received header of {@link ../mail/received.ts} always fits. */
 export const HEAD_ROOM = 1536;
-/** Smallest buffer, in octets: a power of two. */
-export const SMALLEST_BUFFER = 16 * 1024;
 /** Runs up to this length are copied byte by byte: cheaper than the call. */
 const SHORT_RUN = 16;
 
 const NOTHING = Buffer.alloc(0);
-
-/** Buffers that were released and wait for their next message, by size. */
-export class ContentPool {
-  readonly #free: Buffer[][] = [];
-  readonly #maxBytes: number;
-  #bytes = 0;
-
-  /** @param maxBytes most octets kept for later; beyond, buffers are left to the collector. */
-  constructor(maxBytes: number) {
-    this.#maxBytes = maxBytes;
-  }
-
-  /** Octets kept now. */
-  get bytes(): number {
-    return this.#bytes;
-  }
-
-  /** A buffer of at least `octets`; its bytes are whatever they were. */
-  take(octets: number): Buffer {
-    const order = orderOf(octets);
-    const kept = this.#free[order]?.pop();
-    if (kept === undefined) return Buffer.allocUnsafeSlow(SMALLEST_BUFFER * 2 ** order);
-    this.#bytes -= kept.length;
-    return kept;
-  }
-
-  /** Takes a buffer back. Nobody may use it any more. */
-  release(buffer: Buffer): void {
-    if (buffer.length < SMALLEST_BUFFER || this.#bytes + buffer.length > this.#maxBytes) return;
-    const order = orderOf(buffer.length);
-    while (this.#free.length <= order) this.#free.push([]);
-    (this.#free[order] as Buffer[]).push(buffer);
-    this.#bytes += buffer.length;
-  }
-}
-
-function orderOf(octets: number): number {
-  let order = 0;
-  for (let size = SMALLEST_BUFFER; size < octets; size *= 2) order++;
-  return order;
-}
 
 /** A message's content as its receiver hands it over. It is the receiver's: valid until the transaction is finished. */
 export interface ReceivedContent {
@@ -95,9 +53,9 @@ export class Content implements ReceivedContent {
   hasDotLines = false;
   wasRepaired = false;
   longestLine = 0;
-  readonly #pool: ContentPool;
+  readonly #pool: BufferPool;
 
-  constructor(pool: ContentPool) {
+  constructor(pool: BufferPool) {
     this.#pool = pool;
   }
 

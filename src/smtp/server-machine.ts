@@ -1,7 +1,8 @@
 import { assert } from "../base/assert.js";
+import type { BufferPool } from "../base/buffer-pool.js";
 import { type Mailbox, NULL_SENDER } from "./address.js";
 import { CommandReader, endsGroup, Verb } from "./command.js";
-import { Content, type ContentPool } from "./content.js";
+import { Content } from "./content.js";
 import { ContentFault, DotDecoder } from "./dot-decoder.js";
 import { KeptInput } from "./kept-input.js";
 import { LineEvent, LineReader } from "./line-reader.js";
@@ -56,7 +57,7 @@ export class ServerMachine {
   /** The host holds the content, also when the session is already closed. */
   #lent = false;
 
-  constructor(settings: ServerSettings, host: ServerHost, pool: ContentPool) {
+  constructor(settings: ServerSettings, host: ServerHost, pool: BufferPool) {
     this.#settings = settings;
     this.#host = host;
     this.#output = new ServerOutput(host, this.transaction);

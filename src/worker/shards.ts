@@ -13,7 +13,8 @@ import { Fault, messageOf } from "../base/fault.js";
 import { Counter } from "../protocol/metrics.js";
 import type { WorkerInit } from "./init.js";
 import type { SpooledMessage, Unreadable } from "./spool/envelope.js";
-import { Shard, type ShardEvents } from "./spool/shard.js";
+import { bodies } from "./spool/lmdb-store.js";
+import { RECENT_CONTENT_BYTES, Shard, type ShardEvents } from "./spool/shard.js";
 import { ShardReader } from "./spool/shard-reader.js";
 
 /** Recently stored messages kept in memory per worker, so that a first attempt need not read them. */
@@ -105,6 +106,12 @@ export class Shards {
     } catch (error) {
       return error instanceof Fault ? error : new Fault("spool.damaged", messageOf(error));
     }
+  }
+
+  /** Gives back the memory of a content that {@link read} gave and that is nobody's any more. */
+  releaseBody(content: Buffer): void {
+    // Remembered messages are small and not from the pool, which ignores them.
+    if (content.length > RECENT_CONTENT_BYTES) bodies.release(content);
   }
 
   /** Has a message removed once the log, whose record of its end was just made, is written: at {@link settle}. */

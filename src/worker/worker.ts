@@ -165,6 +165,7 @@ class ResidentWorker implements SchedulerCommands {
       resolve: (host, strategy, done) => names.resolve(host, strategy, done),
       owns: (shard) => this.#shards.owns(shard),
       read: (shard, key) => this.#shards.read(shard, key),
+      releaseBody: (content) => this.#shards.releaseBody(content),
       remove: (shard, key, row) => this.#shards.removeSoon(shard, key, row),
       log: (kind, message, response, attempt) =>
         this.#journal.message(

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { Content, ContentPool } from "../../src/smtp/content.js";
+import { BufferPool } from "../../src/base/buffer-pool.js";
+import { Content } from "../../src/smtp/content.js";
 import { ContentFault, DotDecoder } from "../../src/smtp/dot-decoder.js";
 
 interface Limits {
@@ -19,7 +20,7 @@ interface Decoded {
   readonly marks: string;
 }
 
-const pool = new ContentPool(1 << 20);
+const pool = new BufferPool(1 << 20);
 
 /** Decodes `input`, cut at the given lengths, each piece at another place of a buffer whose other bytes are traps. */
 function decode(input: string, lengths: readonly number[], limits: Limits = {}): Decoded {

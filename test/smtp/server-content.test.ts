@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Content, ContentPool, HEAD_ROOM, SMALLEST_BUFFER } from "../../src/smtp/content.js";
+import { BufferPool, SMALLEST_BUFFER } from "../../src/base/buffer-pool.js";
+import { Content, HEAD_ROOM } from "../../src/smtp/content.js";
 
-function filled(pool: ContentPool, text: string): Content {
+function filled(pool: BufferPool, text: string): Content {
   const content = new Content(pool);
   content.begin(0);
   const bytes = Buffer.from(text, "latin1");
@@ -11,7 +12,7 @@ function filled(pool: ContentPool, text: string): Content {
 }
 
 test("content: a header goes in front without moving the bytes", () => {
-  const content = filled(new ContentPool(0), "hello\r\n");
+  const content = filled(new BufferPool(0), "hello\r\n");
   const before = content.buffer;
   content.prepend("Received: x\r\n");
   content.prepend("X-\u00fc: \u4f8b\r\n");
@@ -21,7 +22,7 @@ test("content: a header goes in front without moving the bytes", () => {
 });
 
 test("content: headers beyond the head room are put in front all the same", () => {
-  const content = filled(new ContentPool(0), "hello\r\n");
+  const content = filled(new BufferPool(0), "hello\r\n");
   const header = `X: ${"y".repeat(HEAD_ROOM)}\r\n`;
   content.prepend("A: b\r\n");
   content.prepend(header);
@@ -31,7 +32,7 @@ test("content: headers beyond the head room are put in front all the same", () =
 
 test("content: grows by doubling and keeps its bytes", () => {
   const text = "0123456789".repeat(10_000);
-  const content = filled(new ContentPool(0), text);
+  const content = filled(new BufferPool(0), text);
   assert.equal(content.bytes().toString("latin1"), text);
   assert.equal(content.buffer.length, 128 * 1024);
   for (let i = 0; i < 40_000; i++) content.appendByte(0x41);
@@ -39,7 +40,7 @@ test("content: grows by doubling and keeps its bytes", () => {
 });
 
 test("content pool: gives released buffers out again, keeps no more than it may, and none that was detached", () => {
-  const pool = new ContentPool(3 * SMALLEST_BUFFER);
+  const pool = new BufferPool(3 * SMALLEST_BUFFER);
   const first = pool.take(1);
   assert.equal(first.length, SMALLEST_BUFFER);
   pool.release(first);
@@ -51,7 +52,7 @@ test("content pool: gives released buffers out again, keeps no more than it may,
   pool.release(pool.take(4 * SMALLEST_BUFFER));
   assert.equal(pool.bytes, 3 * SMALLEST_BUFFER);
   assert.notEqual(pool.take(SMALLEST_BUFFER + 1), first);
-  const content = filled(new ContentPool(1 << 20), "mine\r\n");
+  const content = filled(new BufferPool(1 << 20), "mine\r\n");
   const mine = content.bytes();
   content.detach();
   content.begin(0);

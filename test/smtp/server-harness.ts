@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
+import { BufferPool } from "../../src/base/buffer-pool.js";
 import { type Random, randomInt } from "../../src/base/random.js";
 import { countHops } from "../../src/mail/headers.js";
 import type { ResponseText } from "../../src/protocol/records.js";
 import type { Mailbox } from "../../src/smtp/address.js";
-import { ContentPool, type ReceivedContent } from "../../src/smtp/content.js";
+import type { ReceivedContent } from "../../src/smtp/content.js";
 import { formatEnhancedCode } from "../../src/smtp/enhanced-code.js";
 import { Reply } from "../../src/smtp/reply.js";
 import { ServerMachine } from "../../src/smtp/server-machine.js";
@@ -45,7 +46,7 @@ export interface ReceivedMessage {
 /** A host that notes all that happens and decides as it was told; everything is accepted when it was told nothing. */
 export class Recorder implements ServerHost {
   readonly machine: ServerMachine;
-  readonly pool = new ContentPool(1 << 20);
+  readonly pool = new BufferPool(1 << 20);
   /** Verdicts by `mail ADDRESS`, `rcpt ADDRESS`, `data`; null for one that comes later. */
   readonly verdicts = new Map<string, Reply | null>();
   /** Whether `finish` is called by the test, instead of at once. */

@@ -48,6 +48,8 @@ export interface EgressParts {
   /** Has a settled message leave the spool as soon as its record is written. Only for shards of this worker. */
   readonly remove: (shard: ShardIndex, key: SpoolKey, row: Row) => void;
   readonly log: (kind: MessageRecordKind, message: MessageFacts, response: ResponseText, attempt: AttemptFacts) => void;
+  /** Gives back the memory of a content that was read and is nobody's any more. */
+  readonly releaseBody: (content: Buffer) => void;
   readonly outcome: (row: Row, session: SessionId, kind: OutcomeKind, flags: number, code: number) => void;
   readonly sessionUp: (session: SessionId) => void;
   readonly sessionEnded: (session: SessionId) => void;
@@ -186,6 +188,10 @@ export class Egress implements SessionHost {
         break;
       default:
         unreachable(fate);
+    }
+    // Only what has certainly left, by the peer's own word: a socket that still holds it would send another's bytes.
+    if (session.loaded !== null && fate.kind !== "returned" && session.outputGone) {
+      this.#parts.releaseBody(session.loaded.content);
     }
     session.loaded = null;
   }

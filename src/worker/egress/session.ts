@@ -91,6 +91,11 @@ export class EgressSession implements ConnectionHandler, ClientHost {
   /** Our address on the connection, null before there was one. */
   localAddress: string | null = null;
 
+  /** Everything written has been taken by the kernel, on a connection that is still open. */
+  get outputGone(): boolean {
+    return this.#connection !== null && this.#connection.pendingBytes === 0;
+  }
+
   /** Begins: finds addresses and connects. */
   start(): void {
     this.#host.plan(this.path, (plan) => this.#onPlan(plan));

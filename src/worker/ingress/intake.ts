@@ -21,7 +21,7 @@ import type { ReceivedContent } from "../../smtp/content.js";
 import { Reply } from "../../smtp/reply.js";
 import type { Transaction } from "../../smtp/server-transaction.js";
 import type { Reception } from "../spool/envelope.js";
-import type { NewRecipient, NewTransaction, Shard } from "../spool/shard.js";
+import { type NewRecipient, type NewTransaction, RECENT_CONTENT_BYTES, type Shard } from "../spool/shard.js";
 import type { StoreWaiter } from "../spool/write-batch.js";
 
 const STOPPING = new Reply(421, [4, 3, 2], "Server shutting down, try again later");
@@ -32,9 +32,6 @@ const SPOOL_CLOSED = new Reply(421, [4, 3, 2], "The spool cannot take messages n
 const NOT_STORED = new Reply(451, [4, 3, 0], "The message could not be stored, try again later");
 const LOG_UNHEALTHY = new Reply(451, [4, 3, 0], "The event log cannot be written now, try again later");
 const BUSY = new Reply(451, [4, 3, 2], "Too busy, try again later");
-
-/** Largest content that is copied out of the receive buffer rather than taking the buffer with it. */
-const COPY_UP_TO = 16 * 1024;
 
 /** What intake knows about the session that a message came from. */
 export interface MessageSource {
@@ -204,12 +201,13 @@ export class Intake {
   }
 }
 
-/** The content as the spool may keep it: copied when small, so that its large buffer is free for the next message. */
+/**
+ * The content as the spool takes it. A small one is copied, for the shard remembers it beyond this transaction; a large
+ * one stays where it was received, which is its own until `finish`.
+ */
 function keep(content: ReceivedContent): Buffer {
   const bytes = content.bytes();
-  if (bytes.length <= COPY_UP_TO) return Buffer.from(bytes);
-  content.detach();
-  return bytes;
+  return bytes.length <= RECENT_CONTENT_BYTES ? Buffer.from(bytes) : bytes;
 }
 
 function addressOf(mailbox: Mailbox, hostname: string): string {

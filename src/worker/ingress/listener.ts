@@ -7,6 +7,7 @@
  * On failure a socket that cannot listen is a fault of the start
  */
 import { assert } from "../../base/assert.js";
+import { BufferPool } from "../../base/buffer-pool.js";
 import type { Clock } from "../../base/clock.js";
 import type { Durability, SmtpListenerConfig } from "../../config/compiled.js";
 import { countHops } from "../../mail/headers.js";
@@ -14,7 +15,6 @@ import type { Connection, Listener, Reactor } from "../../native/binding.js";
 import type { SharedState } from "../../protocol/layout/shared-state.js";
 import { Counter } from "../../protocol/metrics.js";
 import type { ResponseText } from "../../protocol/records.js";
-import { ContentPool } from "../../smtp/content.js";
 import { Reply } from "../../smtp/reply.js";
 import { ServerSettings } from "../../smtp/server-settings.js";
 import type { Intake } from "./intake.js";
@@ -45,7 +45,7 @@ export class IngressListener {
   readonly config: SmtpListenerConfig;
   readonly settings: ServerSettings;
   readonly relay: RelayRules;
-  readonly pool = new ContentPool(POOL_BYTES);
+  readonly pool = new BufferPool(POOL_BYTES);
   /** Monotonic ms as of the last sweep: fine enough for time-outs, and free to read. */
   nowMs: number;
   readonly #index: number;

@@ -43,6 +43,7 @@ export class IngressSession implements ConnectionHandler, ServerHost, MessageSou
   /** Monotonic ms of the last sweep before something came. */
   #activeMs: number;
   #storing: StoredMessage | null = null;
+  #content: ReceivedContent | null = null;
   #storingSinceMs = 0;
   /** As of the last sweep before content began to come in. */
   #contentSinceMs: number;
@@ -94,6 +95,8 @@ export class IngressSession implements ConnectionHandler, ServerHost, MessageSou
     if (message.announced > 0) return;
     message.abandoned = true;
     this.#storing = null;
+    // The shard may still be reading from it.
+    this.#content?.detach();
     this.#machine.abort(TOO_SLOW);
     this.#machine.finish(TOO_SLOW);
   }
@@ -159,6 +162,7 @@ export class IngressSession implements ConnectionHandler, ServerHost, MessageSou
   onMessage(content: ReceivedContent, transaction: Transaction): void {
     this.#introduce(transaction);
     this.#storingSinceMs = this.#listener.nowMs;
+    this.#content = content;
     this.#storing = this.#listener.intake.take(this, content, transaction);
   }
 

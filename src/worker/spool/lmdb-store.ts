@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type Database, open, type RootDatabase } from "lmdb";
 import { assert } from "../../base/assert.js";
+import { BufferPool } from "../../base/buffer-pool.js";
 import { errnoOf, Fault, messageOf } from "../../base/fault.js";
 import { markShard, prepareShard } from "./directories.js";
 import { checkPages, type PageReport } from "./page-check.js";
@@ -36,6 +37,13 @@ interface Undeclared {
 const APPEND = { append: true } as const;
 
 /** See the header of this file. */
+/** Bodies from this size on are read into memory of {@link bodies}. */
+const POOLED_BYTES = 16 * 1024 + 1;
+
+/** Memory of bodies that were read and sent; whoever has sent one gives it back. One per thread. */
+export const bodies = new BufferPool(32 * 1024 * 1024);
+
+/** One shard's environment. */
 export class LmdbStore implements ShardStore {
   readonly #root: RootDatabase<Buffer, number>;
   readonly #meta: Numbered;
@@ -177,9 +185,11 @@ export class LmdbStore implements ShardStore {
   body(key: number): Buffer | undefined {
     const seen = this.#body.getBinaryFast(key);
     if (seen === undefined) return undefined;
-    // Cheaper than lmdb-js's own copy, which clears its memory first (bench/micro/spool-read.ts).
-    const copy = Buffer.allocUnsafe(seen.length);
-    copy.set(seen.subarray(0, seen.length));
+    // Cheaper than lmdb-js's own copy, which clears its memory first (bench/micro/spool-read.ts); large ones come from a
+    // pool, for memory that is made anew for every message keeps the collector busy.
+    const { length } = seen;
+    const copy = length < POOLED_BYTES ? Buffer.allocUnsafe(length) : bodies.take(length).subarray(0, length);
+    copy.set(seen.subarray(0, length));
     return copy;
   }
 

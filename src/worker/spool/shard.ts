@@ -18,6 +18,12 @@ import { bodyChecksum, encodeRow, packCommon, patchRow, RowHeader, readHeader } 
 import type { ShardStore } from "./shard-store.js";
 import type { StoreWaiter, WriteBatch } from "./write-batch.js";
 
+/**
+ * Largest content that is remembered after it was stored. A larger one would keep its receive buffer from being used for
+ * the next message, which costs more than reading it again (docs/decisions.md).
+ */
+export const RECENT_CONTENT_BYTES = 16 * 1024;
+
 /** One recipient of a transaction that is to be stored. */
 export interface NewRecipient {
   readonly recipient: string;
@@ -187,7 +193,7 @@ export class Shard implements ReplayTarget {
       const key = (firstKey + i) as SpoolKey;
       batch.rows.push(encodeRow(queue, recipient, common, flags, firstKey, content.length, crc, 0, dueMs));
       batch.rowKeys.push(key);
-      if (this.#recent.enabled) {
+      if (this.#recent.enabled && content.length <= RECENT_CONTENT_BYTES) {
         const envelope: Envelope = { sender, recipient, queue, reception, meta };
         batch.recent.push({ kind: "message", key, envelope, content, bodyKey: firstKey, flags, attempts: 0, dueMs });
       }
