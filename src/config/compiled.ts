@@ -64,7 +64,6 @@ export interface SmtpListenerConfig {
   readonly maxMessagesPerConnection: number;
   readonly maxRecipientsPerMessage: number;
   readonly maxMessageSize: number;
-  readonly dataBufferSize: number;
   readonly lineLengthHardLimit: number;
   readonly invalidLineEndings: "Deny" | "Allow" | "Fix";
   readonly receivedHeader: boolean;
@@ -178,7 +177,6 @@ export interface PathConfig {
   readonly dataDotTimeoutMs: number;
   readonly rsetTimeoutMs: number;
   readonly idleTimeoutMs: number;
-  readonly systemShutdownTimeoutMs: number;
   readonly providerName: string | null;
 }
 

@@ -93,10 +93,11 @@ const smtp = {
     fallback: 20 * MIB,
     about: "Largest message; advertised by SIZE, beyond it the answer is 552.",
   }),
-  dataBufferSize: setting("data_buffer_size", size({ min: 4096, max: 16 * MIB }), {
-    fallback: 128 * 1024,
-    about: "Bytes read from a connection at once.",
-  }),
+  dataBufferSize: later(
+    "data_buffer_size",
+    size({ min: 4096, max: 16 * MIB }),
+    "Bytes read from a connection at once.",
+  ),
   lineLengthHardLimit: setting("line_length_hard_limit", integer({ min: 998, max: 1_000_000 }), {
     fallback: 998,
     about: "Longest line of a message in octets, without its line end.",

@@ -86,15 +86,8 @@ export class PathRules {
     let given: Partial<PathConfig> = { ...this.#rules.base, ...ofSource(this.#rules.baseSources, source) };
     for (const { block } of blocks) given = { ...given, ...block.options };
     for (const { block } of blocks) given = { ...given, ...ofSource(block.sources, source) };
-    const config = { ...PATH_DEFAULTS, ...given };
-    if (given.systemShutdownTimeoutMs !== undefined) return config;
-    return { ...config, systemShutdownTimeoutMs: longestTransactionMs(config) };
+    return { ...PATH_DEFAULTS, ...given };
   }
-}
-
-/** The grace for a message that is under way when the server stops: every wait of its transaction. */
-function longestTransactionMs(path: PathConfig): number {
-  return path.mailFromTimeoutMs + path.rcptToTimeoutMs + path.dataTimeoutMs + path.dataDotTimeoutMs;
 }
 
 function ofSource(

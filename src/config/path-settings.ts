@@ -32,7 +32,6 @@ export const PATH_DEFAULTS: PathConfig = {
   dataDotTimeoutMs: 300 * SECOND,
   rsetTimeoutMs: 5 * SECOND,
   idleTimeoutMs: 5 * SECOND,
-  systemShutdownTimeoutMs: 1200 * SECOND,
   providerName: null,
 };
 
@@ -106,13 +105,6 @@ export const pathOptions: readonly Option<PathConfig>[] = [
   option("data_dot_timeout", "dataDotTimeoutMs", timeout, "For the reply to the end of a message."),
   option("rset_timeout", "rsetTimeoutMs", timeout, "For the reply to RSET."),
   option("idle_timeout", "idleTimeoutMs", timeout, "An unused connection is closed after this."),
-  option(
-    "system_shutdown_timeout",
-    "systemShutdownTimeoutMs",
-    timeout,
-    "Grace for sessions at a stop.",
-    "the sum of the mail, rcpt, data and dot timeouts",
-  ),
   option("provider_name", "providerName", text({ max: 100 }), "Label of metrics and log records."),
 ];
 
@@ -136,6 +128,7 @@ const wakeUp = choice("Aggressive", "Relaxed");
 /** Options of an egress path whose feature does not exist yet. */
 export const laterPathSettings: readonly Setting<unknown, undefined>[] = [
   later("additional_connection_limits", mapOf(limit({ max: 100_000 }), named("limits")), "More named limits."),
+  later("system_shutdown_timeout", timeout, "Grace for sessions at a stop."),
   later("max_connection_rate", rate(), "New connections."),
   later("max_message_rate", rate(), "Messages."),
   later("additional_message_rate_throttles", mapOf(rate(), named("rates")), "More named rates."),

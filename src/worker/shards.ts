@@ -12,9 +12,10 @@ import type { Clock } from "../base/clock.js";
 import { Fault, messageOf } from "../base/fault.js";
 import { Counter } from "../protocol/metrics.js";
 import type { WorkerInit } from "./init.js";
-import type { SpooledMessage, Unreadable } from "./spool/envelope.js";
+import { RECENT_CONTENT_BYTES } from "./recent-content.js";
+import type { Envelope, SpooledMessage, Unreadable } from "./spool/envelope.js";
 import { bodies } from "./spool/lmdb-store.js";
-import { RECENT_CONTENT_BYTES, Shard, type ShardEvents } from "./spool/shard.js";
+import { Shard, type ShardEvents } from "./spool/shard.js";
 import { ShardReader } from "./spool/shard-reader.js";
 
 /** Recently stored messages kept in memory per worker, so that a first attempt need not read them. */
@@ -28,7 +29,8 @@ export interface ShardsEvents {
   removed(rows: readonly number[]): void;
   /** A batch is over: replies and confirmations can leave. */
   batch(): void;
-  quarantined(shard: ShardIndex, key: SpoolKey, reason: string): void;
+  /** `envelope` is null when not even that could be read. */
+  quarantined(shard: ShardIndex, key: SpoolKey, reason: string, envelope: Envelope | null): void;
   fault(fault: Fault): void;
 }
 
@@ -51,7 +53,7 @@ export class Shards {
         counters[Counter.spoolBatchedOperations] = stats.stored + stats.removed;
         events.batch();
       },
-      onQuarantined: (shard, key, reason) => events.quarantined(shard, key, reason),
+      onQuarantined: (shard, key, reason, envelope) => events.quarantined(shard, key, reason, envelope),
       onFault: (_shard, fault) => {
         (counters[Counter.spoolFailures] as number)++;
         events.fault(fault);

@@ -19,12 +19,12 @@ import type { Reactor } from "../native/binding.js";
 import { loadNative } from "../native/load.js";
 import type { CloseReason } from "../protocol/layout/frames.js";
 import { SharedState } from "../protocol/layout/shared-state.js";
-import { createdMs, messageId, nodeDigits } from "../protocol/message-id.js";
-import type { Dispose, DownMessage } from "../protocol/messages.js";
-import { Counter } from "../protocol/metrics.js";
-import { isTerminal, type ResponseText } from "../protocol/records.js";
+import { createdMs, nodeDigits } from "../protocol/message-id.js";
+import type { DownMessage } from "../protocol/messages.js";
+import type { ResponseText } from "../protocol/records.js";
 import { Bell, Sleeper } from "../ring/doorbell.js";
 import { contentFlags } from "./content-flags.js";
+import { Decisions } from "./decisions.js";
 import { Egress } from "./egress/egress.js";
 import { LogFile } from "./events/log-file.js";
 import { LogShared } from "./events/log-shared.js";
@@ -69,6 +69,7 @@ class ResidentWorker implements SchedulerCommands {
   readonly #reactor: Reactor;
   readonly #sleeper: Sleeper;
   readonly #shards: Shards;
+  readonly #decisions: Decisions;
   readonly #reload: Reload;
   readonly #egress: Egress;
   readonly #intake: Intake;
@@ -104,9 +105,13 @@ class ResidentWorker implements SchedulerCommands {
     this.#shards = new Shards(init, this.#clock, this.#counters, {
       removed: (tokens) => this.#reports.retired(tokens),
       batch: wake,
-      quarantined: (shard, key, reason) => this.#quarantined(shard, key, reason),
+      quarantined: (shard, key, reason, envelope) => {
+        this.#reports.message({ kind: "quarantined", shard, key, reason });
+        this.#decisions.quarantined(shard, key, reason, envelope);
+      },
       fault: (fault) => this.#fault(fault),
     });
+    this.#decisions = new Decisions(this.#node, config.spool.durability, this.#shards, this.#journal, this.#counters);
     this.#reload = new Reload({
       roomy: () => this.#link.roomy,
       announce: (shard, key, queue, size, attempts, dueMs) =>
@@ -167,14 +172,8 @@ class ResidentWorker implements SchedulerCommands {
       read: (shard, key) => this.#shards.read(shard, key),
       releaseBody: (content) => this.#shards.releaseBody(content),
       remove: (shard, key, row) => this.#shards.removeSoon(shard, key, row),
-      log: (kind, message, response, attempt) =>
-        this.#journal.message(
-          kind,
-          message,
-          response,
-          attempt,
-          kind === "TransientFailure" ? "LoggedTransientFailure" : null,
-        ),
+      log: (kind, message, response, attempt, reason) =>
+        this.#journal.message(kind, message, response, attempt, reason),
       outcome: (row, session, kind, flags, code) => this.#reports.outcome(row, session, kind, flags, code),
       sessionUp: (session) => this.#reports.up(session),
       sessionEnded: (session) => this.#reports.ended(session),
@@ -258,7 +257,7 @@ class ResidentWorker implements SchedulerCommands {
         this.#egress.forgetPath(message.id);
         return;
       case "dispose":
-        this.#dispose(message);
+        this.#decisions.dispose(message);
         return;
       case "listen":
         void this.#listen();
@@ -274,31 +273,9 @@ class ResidentWorker implements SchedulerCommands {
     }
   }
 
-  /** The scheduler has decided about a message without a session: its record, and what follows from it. */
-  #dispose(order: Dispose): void {
-    const { shard, key, row, record, response } = order;
-    const found = this.#shards.read(shard, key);
-    if (found.kind === "message" && record !== "Rejection") {
-      const facts = {
-        id: messageId(this.#node, shard, key),
-        envelope: found.envelope,
-        size: found.content.length,
-        createdMs: createdMs(key),
-        numAttempts: order.attempts,
-      };
-      const attempt = { ...NO_ATTEMPT, site: order.site, egressPool: order.pool, egressSource: order.source };
-      this.#journal.message(record, facts, response, attempt, order.reason);
-    }
-    if (isTerminal(record)) {
-      (this.#counters[record === "Delivery" ? Counter.delivered : Counter.failures] as number)++;
-      this.#shards.removeSoon(shard, key, row);
-    } else {
-      if (record === "TransientFailure") (this.#counters[Counter.transientFailures] as number)++;
-      this.#shards.own(shard).reschedule(key, order.attempts, order.dueMs);
-    }
-  }
-
   async #listen(): Promise<void> {
+    // Where threads cannot share a port, the first worker takes all connections.
+    if (!loadNative().perThreadListeners && this.#init.index !== 0) return;
     for (const [index, listener] of this.#listeners.entries()) {
       try {
         const socket = await listener.listen(this.#reactor, this.#init.ports[index] ?? listener.config.listen.port);
@@ -323,33 +300,6 @@ class ResidentWorker implements SchedulerCommands {
 
   #fault(fault: Fault): void {
     this.#reports.message({ kind: "fault", code: fault.code, message: fault.message });
-  }
-
-  #quarantined(shard: ShardIndex, key: SpoolKey, reason: string): void {
-    (this.#counters[Counter.spoolQuarantined] as number)++;
-    this.#reports.message({ kind: "quarantined", shard, key, reason });
-    const reception = {
-      protocol: "",
-      ehlo: null,
-      receivedFrom: null,
-      receivedVia: null,
-      sessionId: null,
-      durability: this.#init.config.spool.durability,
-    };
-    const facts = {
-      id: messageId(this.#node, shard, key),
-      envelope: { sender: "", recipient: "", queue: "", reception, meta: null },
-      size: 0,
-      createdMs: createdMs(key),
-      numAttempts: 0,
-    };
-    const response: ResponseText = {
-      code: 551,
-      enhanced: [5, 3, 0],
-      content: `moved to quarantine: ${reason}`,
-      command: null,
-    };
-    this.#journal.message("AdminBounce", facts, response, NO_ATTEMPT, null);
   }
 
   // ── the end ──────────────────────────────────────────────────────────────────────────────────────────────────────

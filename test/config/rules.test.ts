@@ -130,11 +130,7 @@ test("path rules: two blocks of one site apply in file order", () => {
   assert.equal(rules.resolve("a.example", "s", "other").maxReady, 1);
 });
 
-test("path rules: the grace at a stop is the sum of a transaction's timeouts unless somebody says otherwise", () => {
-  const rules = new PathRules({ base: { dataTimeoutMs: 1000 }, blocks: [] });
-  assert.equal(rules.resolve("x", "s", "mx").systemShutdownTimeoutMs, 901_000);
-  const fixed = new PathRules({ base: { dataTimeoutMs: 1000, systemShutdownTimeoutMs: 5 }, blocks: [] });
-  assert.equal(fixed.resolve("x", "s", "mx").systemShutdownTimeoutMs, 5);
+test("path rules: without any rule the defaults hold", () => {
   assert.deepEqual(new PathRules({ base: {}, blocks: [] }).resolve("x", "s", "mx"), PATH_DEFAULTS);
 });
 

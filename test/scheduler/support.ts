@@ -42,7 +42,6 @@ export function pathConfig(options: Partial<PathConfig> = {}): PathConfig {
     dataDotTimeoutMs: 300_000,
     rsetTimeoutMs: 5000,
     idleTimeoutMs: 5000,
-    systemShutdownTimeoutMs: 60_000,
     providerName: null,
     ...options,
   };

@@ -18,7 +18,7 @@ import { MessageFlag } from "../../protocol/message-flag.js";
 import { createdMs, messageId } from "../../protocol/message-id.js";
 import type { PathDefinition } from "../../protocol/messages.js";
 import { Counter } from "../../protocol/metrics.js";
-import type { ResponseText } from "../../protocol/records.js";
+import type { DelayReason, ResponseText } from "../../protocol/records.js";
 import type { OutgoingMessage } from "../../smtp/client-envelope.js";
 import type { AttemptFacts, MessageFacts, MessageRecordKind } from "../events/record.js";
 import type { SpooledMessage, Unreadable } from "../spool/envelope.js";
@@ -47,7 +47,13 @@ export interface EgressParts {
   readonly read: (shard: ShardIndex, key: SpoolKey) => SpooledMessage | Unreadable;
   /** Has a settled message leave the spool as soon as its record is written. Only for shards of this worker. */
   readonly remove: (shard: ShardIndex, key: SpoolKey, row: Row) => void;
-  readonly log: (kind: MessageRecordKind, message: MessageFacts, response: ResponseText, attempt: AttemptFacts) => void;
+  readonly log: (
+    kind: MessageRecordKind,
+    message: MessageFacts,
+    response: ResponseText,
+    attempt: AttemptFacts,
+    reason: DelayReason | null,
+  ) => void;
   /** Gives back the memory of a content that was read and is nobody's any more. */
   readonly releaseBody: (content: Buffer) => void;
   readonly outcome: (row: Row, session: SessionId, kind: OutcomeKind, flags: number, code: number) => void;
@@ -139,7 +145,7 @@ export class Egress implements SessionHost {
   load(session: EgressSession, assigned: Assigned): OutgoingMessage | null {
     const message = this.#parts.read(assigned.shard, assigned.key);
     if (message.kind !== "message") {
-      this.#unreadable(session, assigned, message);
+      this.#unreadable(session, assigned, message, 0);
       return null;
     }
     session.loaded = message;
@@ -162,38 +168,50 @@ export class Egress implements SessionHost {
   }
 
   settled(session: EgressSession, assigned: Assigned, fate: Fate, end: SettledEnd): void {
-    const { counters, outcome } = this.#parts;
     if (end !== "goes-on") this.#forget(session);
     let flags = end === "goes-on" ? 0 : OutcomeFlag.sessionEnded;
+    // A session that could not connect has not read its message yet.
+    const message = session.loaded ?? this.#parts.read(assigned.shard, assigned.key);
+    session.loaded = null;
+    if (fate.kind === "returned") {
+      this.#parts.outcome(assigned.row, session.id, OutcomeKind.returned, flags, 0);
+      return;
+    }
+    if (message.kind !== "message") {
+      this.#unreadable(session, assigned, message, flags);
+      return;
+    }
     switch (fate.kind) {
       case "delivered":
-        (counters[Counter.delivered] as number)++;
-        (counters[Counter.bytesSent] as number) += session.loaded?.content.length ?? 0;
-        this.#finish(session, assigned, OutcomeKind.delivered, "Delivery", fate.response, flags);
+        this.#count(Counter.delivered, 1);
+        this.#count(Counter.bytesSent, message.content.length);
+        this.#record(session, assigned, message, "Delivery", fate.response, null);
+        this.#finish(session, assigned, OutcomeKind.delivered, fate.response.code, flags);
         break;
       case "bounced":
-        (counters[Counter.failures] as number)++;
-        this.#finish(session, assigned, OutcomeKind.bounced, "Bounce", fate.response, flags);
+        this.#count(Counter.failures, 1);
+        this.#record(session, assigned, message, "Bounce", fate.response, fate.reason ?? null);
+        this.#finish(session, assigned, OutcomeKind.bounced, fate.response.code, flags);
         break;
       case "transient":
       case "next-host":
-      case "again":
-        (counters[Counter.transientFailures] as number)++;
+      case "again": {
+        this.#count(Counter.transientFailures, 1);
         if (end === "unreachable") flags |= OutcomeFlag.connectFailed;
-        this.#record(session, assigned, "TransientFailure", fate.response);
-        outcome(assigned.row, session.id, OutcomeKind.transient, flags, fate.response.code);
+        const reason = (fate.kind === "transient" ? fate.reason : undefined) ?? "LoggedTransientFailure";
+        this.#record(session, assigned, message, "TransientFailure", fate.response, reason);
+        this.#parts.outcome(assigned.row, session.id, OutcomeKind.transient, flags, fate.response.code);
         break;
-      case "returned":
-        outcome(assigned.row, session.id, OutcomeKind.returned, flags, 0);
-        break;
+      }
       default:
         unreachable(fate);
     }
     // Only what has certainly left, by the peer's own word: a socket that still holds it would send another's bytes.
-    if (session.loaded !== null && fate.kind !== "returned" && session.outputGone) {
-      this.#parts.releaseBody(session.loaded.content);
-    }
-    session.loaded = null;
+    if (session.outputGone) this.#parts.releaseBody(message.content);
+  }
+
+  #count(counter: Counter, by: number): void {
+    (this.#parts.counters[counter] as number) += by;
   }
 
   ended(session: EgressSession): void {
@@ -207,25 +225,22 @@ export class Egress implements SessionHost {
     }
   }
 
-  /** The last of a message: its record, its outcome, and its way out of the spool. */
-  #finish(
-    session: EgressSession,
-    assigned: Assigned,
-    kind: OutcomeKind,
-    record: MessageRecordKind,
-    response: ResponseText,
-    flags: number,
-  ): void {
+  /** The last of a message, after its record: its outcome, and its way out of the spool. */
+  #finish(session: EgressSession, assigned: Assigned, kind: OutcomeKind, code: number, flags: number): void {
     const { row, shard, key } = assigned;
-    this.#record(session, assigned, record, response);
     const own = this.#parts.owns(shard);
     if (own) this.#parts.remove(shard, key, row);
-    this.#parts.outcome(row, session.id, kind, own ? flags | OutcomeFlag.removing : flags, response.code);
+    this.#parts.outcome(row, session.id, kind, own ? flags | OutcomeFlag.removing : flags, code);
   }
 
-  #record(session: EgressSession, assigned: Assigned, kind: MessageRecordKind, response: ResponseText): void {
-    const message = session.loaded ?? this.#parts.read(assigned.shard, assigned.key);
-    if (message.kind !== "message") return;
+  #record(
+    session: EgressSession,
+    assigned: Assigned,
+    message: SpooledMessage,
+    kind: MessageRecordKind,
+    response: ResponseText,
+    reason: DelayReason | null,
+  ): void {
     const facts: MessageFacts = {
       id: messageId(this.#parts.node, assigned.shard, assigned.key),
       envelope: message.envelope,
@@ -233,15 +248,15 @@ export class Egress implements SessionHost {
       createdMs: createdMs(assigned.key),
       numAttempts: assigned.attempts,
     };
-    this.#parts.log(kind, facts, response, attemptOf(session));
+    this.#parts.log(kind, facts, response, attemptOf(session), reason);
   }
 
   /** A message that its shard cannot give: gone, or damaged and moved to quarantine by its owner. */
-  #unreadable(session: EgressSession, assigned: Assigned, found: Unreadable): void {
+  #unreadable(session: EgressSession, assigned: Assigned, found: Unreadable, flags: number): void {
     // While the disk cannot be read nothing was tried; otherwise the entry is lost to delivery. Its owner has moved it to
     // quarantine, or will at the next start when it is another worker's.
     const kind = found.kind === "failed" ? OutcomeKind.returned : OutcomeKind.quarantined;
-    this.#parts.outcome(assigned.row, session.id, kind, 0, 0);
+    this.#parts.outcome(assigned.row, session.id, kind, flags, 0);
   }
 }
 

@@ -22,7 +22,7 @@ import type { SessionEnd, StepResult, TransactionResult } from "../../smtp/clien
 import type { SpooledMessage } from "../spool/envelope.js";
 import type { EgressPath } from "./path.js";
 import type { Plan, PlanTarget } from "./plan.js";
-import { type Fate, type HostFailure, judge, judgePlan, judgeUnreachable } from "./verdict.js";
+import { type Fate, type HostFailure, judge, judgePlan, judgeUnreachable, type SessionStep } from "./verdict.js";
 
 /** A message that the scheduler gave to a session. */
 export interface Assigned {
@@ -78,6 +78,8 @@ export class EgressSession implements ConnectionHandler, ClientHost {
   #machine: ClientMachine | null = null;
   #message: OutgoingMessage | null = null;
   #quitting = false;
+  /** How to serve on when the connection that is ending is gone; null when the session ends with it. */
+  #again: SessionStep | null = null;
   #progressSeen = 0;
   #deadlineMs = Number.POSITIVE_INFINITY;
 
@@ -151,7 +153,7 @@ export class EgressSession implements ConnectionHandler, ClientHost {
     }
     const detail = plan.kind === "prohibited" ? plan.address : "";
     const verdict = judgePlan(plan.kind, this.path.site, detail);
-    this.#giveUp({ kind: verdict.kind, response: verdict.response });
+    this.#giveUp({ kind: verdict.kind, response: verdict.response, reason: verdict.reason });
   }
 
   #connectNext(): void {
@@ -170,6 +172,11 @@ export class EgressSession implements ConnectionHandler, ClientHost {
 
   /** No address is left, or there never was one: the message in hand has its fate, the others were not tried. */
   #giveUp(fate: Fate): void {
+    if (this.wasUp) {
+      // It has served: that no other address could be reached is not held against the next message.
+      this.#over();
+      return;
+    }
     const first = this.#hand.shift();
     this.#phase = "over";
     this.#dropConnection();
@@ -273,11 +280,17 @@ export class EgressSession implements ConnectionHandler, ClientHost {
     this.#message = null;
     const settled: Fate = fate.kind === "next-host" || fate.kind === "again" ? { ...fate, kind: "transient" } : fate;
     const goesOn = result.end === null;
-    const last = !goesOn && result.end !== "quit" && this.#hand.length === 0;
+    this.#again = !this.#quitting && this.#canConnectAgain(verdict.session) ? verdict.session : null;
+    const last = !goesOn && result.end !== "quit" && this.#hand.length === 0 && this.#again === null;
     if (last) this.#phase = "over";
     else if (result.end === "quit") this.#phase = "closing";
     this.#host.settled(this, assigned, settled, last ? "ended" : "goes-on");
     if (goesOn && this.#hand.length > 0) this.#sendNext();
+  }
+
+  /** Whether the session may serve on over a new connection (`reconnect_strategy`). */
+  #canConnectAgain(step: SessionStep): boolean {
+    return step === "same-host" || (step === "next-host" && this.#next < this.#targets.length);
   }
 
   /** Whether the message in hand can be tried at once once more; only then it is not settled. */
@@ -289,11 +302,15 @@ export class EgressSession implements ConnectionHandler, ClientHost {
     const wasOver = this.#phase === "over";
     this.#endConnection();
     if (wasOver) return;
-    if (!this.#quitting && this.#hand.length > 0 && this.#next < this.#targets.length) {
-      this.#connectNext();
+    const again = this.#again;
+    this.#again = null;
+    const waiting = this.#hand.length > 0 && this.#next < this.#targets.length;
+    if (this.#quitting || (again === null && !waiting)) {
+      this.#over();
       return;
     }
-    this.#over();
+    if (again === "same-host") this.#next--;
+    this.#connectNext();
   }
 
   #endConnection(): void {

@@ -24,9 +24,9 @@ export type Fate =
   /** Taken by the peer: a Delivery record. */
   | { readonly kind: "delivered"; readonly response: ResponseText }
   /** Failed for now: a TransientFailure record, one more attempt counted. */
-  | { readonly kind: "transient"; readonly response: ResponseText }
+  | { readonly kind: "transient"; readonly response: ResponseText; readonly reason?: DelayReason }
   /** Refused for good: a Bounce record. */
-  | { readonly kind: "bounced"; readonly response: ResponseText }
+  | { readonly kind: "bounced"; readonly response: ResponseText; readonly reason?: DelayReason }
   /** Failed, and not by its own fault: a TransientFailure record, then tried on the plan's next address at once. */
   | { readonly kind: "next-host"; readonly response: ResponseText }
   /** One recipient too many: no record; named again at once in a new transaction of the same connection. */

@@ -20,8 +20,9 @@ import type { Mailbox } from "../../smtp/address.js";
 import type { ReceivedContent } from "../../smtp/content.js";
 import { Reply } from "../../smtp/reply.js";
 import type { Transaction } from "../../smtp/server-transaction.js";
+import { RECENT_CONTENT_BYTES } from "../recent-content.js";
 import type { Reception } from "../spool/envelope.js";
-import { type NewRecipient, type NewTransaction, RECENT_CONTENT_BYTES, type Shard } from "../spool/shard.js";
+import type { NewRecipient, NewTransaction, Shard } from "../spool/shard.js";
 import type { StoreWaiter } from "../spool/write-batch.js";
 
 const STOPPING = new Reply(421, [4, 3, 2], "Server shutting down, try again later");

@@ -5,6 +5,7 @@ import { Fault } from "../../base/fault.js";
 import type { Durability } from "../../config/compiled.js";
 import { MessageFlag } from "../../protocol/message-flag.js";
 import { SpoolKeys } from "../../protocol/message-id.js";
+import { RECENT_CONTENT_BYTES } from "../recent-content.js";
 import { BodyRefs } from "./body-refs.js";
 import { Committer, commitFault } from "./committer.js";
 import { shardDirectory } from "./directories.js";
@@ -14,15 +15,9 @@ import { writeQuarantine } from "./quarantine.js";
 import { tryReadMessage } from "./read-message.js";
 import { RecentMessages } from "./recent.js";
 import { Replay, type ReplaySink, type ReplayTarget } from "./replay.js";
-import { bodyChecksum, encodeRow, packCommon, patchRow, RowHeader, readHeader } from "./row-codec.js";
+import { bodyChecksum, encodeRow, packCommon, patchRow, RowHeader, readEnvelope, readHeader } from "./row-codec.js";
 import type { ShardStore } from "./shard-store.js";
 import type { StoreWaiter, WriteBatch } from "./write-batch.js";
-
-/**
- * Largest content that is remembered after it was stored. A larger one would keep its receive buffer from being used for
- * the next message, which costs more than reading it again (docs/decisions.md).
- */
-export const RECENT_CONTENT_BYTES = 16 * 1024;
 
 /** One recipient of a transaction that is to be stored. */
 export interface NewRecipient {
@@ -57,7 +52,7 @@ export interface ShardEvents {
   /** A batch is over and everyone concerned was told: the moment to send replies and ring doorbells. */
   onBatch(shard: ShardIndex): void;
   /** An entry was damaged; it was moved to quarantine and its removal is under way. */
-  onQuarantined(shard: ShardIndex, key: SpoolKey, reason: string): void;
+  onQuarantined(shard: ShardIndex, key: SpoolKey, reason: string, envelope: Envelope | null): void;
   /** A commit or sync failed (the shard takes no mail until `reopen`), or something could not be quarantined. */
   onFault(shard: ShardIndex, fault: Fault): void;
 }
@@ -297,9 +292,11 @@ export class Shard implements ReplayTarget {
   quarantine(key: SpoolKey, reason: string): void {
     let bodyKey: number = key;
     let shared = false;
+    let envelope: Envelope | null = null;
     try {
       const row = this.#store.row(key);
       if (row !== undefined && readHeader(row, this.#header) === null) {
+        envelope = readEnvelope(row, this.#header);
         bodyKey = this.#header.bodyKey;
         shared = (this.#header.flags & MessageFlag.sharedBody) !== 0;
       } else shared = !this.#counted || this.refs.has(key);
@@ -313,7 +310,7 @@ export class Shard implements ReplayTarget {
     // Before the counts are complete a body that may be shared is left to the end of the replay.
     if (this.#counted || !shared) this.#remove(key, bodyKey, shared, 0);
     else this.#removeRow(key);
-    this.#events.onQuarantined(this.index, key, reason);
+    this.#events.onQuarantined(this.index, key, reason, envelope);
   }
 
   /** Part of the replay. */

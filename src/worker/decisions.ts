@@ -1,0 +1,90 @@
+/**
+ * What is written down of messages that no session speaks of: the scheduler's decisions, and entries that the spool could
+ * not keep.
+ *
+ * Runs on   the worker that owns the message's shard
+ * Owns      nothing
+ * When full the scheduler sends no more decisions than the ring holds
+ * On failure a message that cannot be read any more has its record from quarantine
+ */
+import type { ShardIndex, SpoolKey } from "../base/brands.js";
+import type { Durability } from "../config/compiled.js";
+import { createdMs, messageId } from "../protocol/message-id.js";
+import type { Dispose } from "../protocol/messages.js";
+import { Counter } from "../protocol/metrics.js";
+import { isTerminal, type ResponseText } from "../protocol/records.js";
+import { NO_ATTEMPT } from "./events/record.js";
+import type { Journal } from "./journal.js";
+import type { Shards } from "./shards.js";
+import type { Envelope } from "./spool/envelope.js";
+
+/** See the file's header. */
+export class Decisions {
+  readonly #node: string;
+  readonly #durability: Durability;
+  readonly #shards: Shards;
+  readonly #journal: Journal;
+  readonly #counters: Float64Array;
+
+  /** @param node see `nodeDigits`. */
+  constructor(node: string, durability: Durability, shards: Shards, journal: Journal, counters: Float64Array) {
+    this.#node = node;
+    this.#durability = durability;
+    this.#shards = shards;
+    this.#journal = journal;
+    this.#counters = counters;
+  }
+
+  /** The scheduler has decided about a message without a session: its record, and what follows from it. */
+  dispose(order: Dispose): void {
+    const { shard, key, row, record, response } = order;
+    const found = this.#shards.read(shard, key);
+    if (found.kind === "message" && record !== "Rejection") {
+      const facts = {
+        id: messageId(this.#node, shard, key),
+        envelope: found.envelope,
+        size: found.content.length,
+        createdMs: createdMs(key),
+        // The order says what is to be stored: this attempt included.
+        numAttempts: record === "TransientFailure" ? order.attempts - 1 : order.attempts,
+      };
+      const attempt = { ...NO_ATTEMPT, site: order.site, egressPool: order.pool, egressSource: order.source };
+      const reason = order.reason ?? (record === "TransientFailure" ? "LoggedTransientFailure" : null);
+      this.#journal.message(record, facts, response, attempt, reason);
+    }
+    if (isTerminal(record)) {
+      (this.#counters[record === "Delivery" ? Counter.delivered : Counter.failures] as number)++;
+      this.#shards.removeSoon(shard, key, row);
+    } else if (found.kind === "message" || found.kind === "failed") {
+      if (record === "TransientFailure") (this.#counters[Counter.transientFailures] as number)++;
+      this.#shards.own(shard).reschedule(key, order.attempts, order.dueMs);
+    }
+  }
+
+  /** An entry was damaged and is in quarantine now: the end of the message, as far as the log is concerned. */
+  quarantined(shard: ShardIndex, key: SpoolKey, reason: string, known: Envelope | null): void {
+    (this.#counters[Counter.spoolQuarantined] as number)++;
+    const reception = {
+      protocol: "",
+      ehlo: null,
+      receivedFrom: null,
+      receivedVia: null,
+      sessionId: null,
+      durability: this.#durability,
+    };
+    const facts = {
+      id: messageId(this.#node, shard, key),
+      envelope: known ?? { sender: "", recipient: "", queue: "", reception, meta: null },
+      size: 0,
+      createdMs: createdMs(key),
+      numAttempts: 0,
+    };
+    const response: ResponseText = {
+      code: 551,
+      enhanced: [5, 3, 0],
+      content: `moved to quarantine: ${reason}`,
+      command: null,
+    };
+    this.#journal.message("AdminBounce", facts, response, NO_ATTEMPT, null);
+  }
+}
