@@ -112,6 +112,7 @@ export class World {
   finish(): Summary {
     Object.assign(this.#weather, { ring: 400, upRing: 400, pace: 400, returns: 0, drops: 0, connectFails: 0 });
     this.#router.calm = true;
+    this.#deathIsNear = false;
     if (this.#random.next() < 0.8) this.#weather.dead.clear();
     for (const worker of this.#workers) if (!worker.alive) this.#restore(worker.index);
     this.#touch();
