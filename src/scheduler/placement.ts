@@ -169,6 +169,8 @@ export class Placement implements WheelSink {
     const { path } = lane;
     path.ready.remove(lane, row, this.#home(row));
     if (path.ready.parked > 0) agenda.roomy.ensure(path.roomyLink);
+    // The last one has gone by another way than a session: whoever serves the path will see that it is idle.
+    if (path.ready.length === 0 && path.sessions === 0) agenda.serviceable.ensure(path.serviceLink);
   }
 
   #enter(row: Row, queue: ScheduledQueue, state: State): void {

@@ -75,6 +75,7 @@ export class Promotion {
       this.#unpark(lane.queue);
     }
     counters.woken += woken;
+    if (path.idle) agenda.serviceable.ensure(path.serviceLink);
     // Those that were woken may not need all of the room: look once more before leaving the others asleep.
     if (woken > 0 && path.ready.parked > 0) agenda.roomy.ensure(path.roomyLink);
     return woken;

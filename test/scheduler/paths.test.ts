@@ -239,6 +239,24 @@ test("room that a woken queue does not need goes to the next one", () => {
   assert.equal(world.deliverAll().length, 3);
 });
 
+test("a path whose last message expired is known to be idle, and forgotten in its time", () => {
+  const world = new Harness();
+  world.queues.set("a.example", { maxAgeMs: 30_000 });
+  oneSite(world, "a.example");
+  world.accept("a.example", 1);
+  for (const restMs of [0, 0, 100, 200, 400, 800, 1600, 3200, 6400, 12_800]) {
+    world.after(restMs);
+    for (const { session } of world.port.deliveries.splice(0)) world.tell(world.port, session, SessionChange.ended);
+    world.turns();
+  }
+  assert.equal(totals(world.scheduler.core).ready, 1, "it rests");
+  world.after(6000);
+  assert.equal(world.port.disposed[0]?.record, "Expiration");
+  world.after(600_000);
+  world.after(600_000);
+  assert.equal(world.scheduler.core.paths.size, 0);
+});
+
 test("weighted sources: a full path is skipped, and the others take its share", () => {
   const world = new Harness();
   world.pools.set("main", [
