@@ -13,8 +13,8 @@
  */
 import { Sleeper } from "../ring/doorbell.js";
 
-/** The pause after a turn that a bell began; as short as Node's timers are. */
-const PAUSE_MS = 1;
+/** The pause after a turn that found work. Two milliseconds halve what one does without, and three gain no more. */
+const PAUSE_MS = 2;
 /** Longest sleep; a turn without work costs microseconds. */
 const LONGEST_SLEEP_MS = 1000;
 
