@@ -262,6 +262,9 @@ export class Server {
           this.#events.notice(`spool shard ${message.shard}: ${message.rows} messages found${set}`);
         }
         break;
+      case "mended":
+        this.#events.notice(`spool shard ${message.shard}: opened again, takes mail`);
+        break;
       case "segmentInUse":
         this.#rotation.switched(index, message.path);
         break;
@@ -301,6 +304,7 @@ export class Server {
     if (this.#stopping !== null) return "stopping";
     if (this.#ready === null) return "starting";
     if (this.#low !== null) return this.#low;
+    if (this.#shared.sum(Counter.shardsUnhealthy) > 0) return "the spool is unhealthy";
     return this.#shared.messages >= this.#shared.maxMessages ? "too many messages are waiting" : null;
   }
 

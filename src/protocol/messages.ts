@@ -103,6 +103,8 @@ export type UpMessage =
   | { readonly kind: "listening"; readonly listener: number; readonly host: string; readonly port: number }
   /** An entry was moved to quarantine; `row` is 0 when the scheduler never knew it. */
   | { readonly kind: "quarantined"; readonly shard: ShardIndex; readonly key: SpoolKey; readonly reason: string }
+  /** A shard that had failed takes mail again. */
+  | { readonly kind: "mended"; readonly shard: ShardIndex }
   /** The worker has noticed a fault that an operator must know. */
   | { readonly kind: "fault"; readonly code: string; readonly message: string }
   /** The worker writes this log segment now, and no earlier one. */

@@ -22,6 +22,7 @@ export enum Counter {
   spoolCommitMicros,
   spoolFailures,
   spoolQuarantined,
+  shardsUnhealthy,
   workersLost,
 }
 
@@ -74,6 +75,13 @@ export const METRICS: readonly MetricRow[] = [
   row(Counter.spoolCommitMicros, "spool_commit_microseconds_total", "counter", null, "Time spent waiting for commits"),
   row(Counter.spoolFailures, "spool_failures_total", "counter", null, "Transactions that the spool refused"),
   row(Counter.spoolQuarantined, "spool_quarantined_total", "counter", null, "Damaged entries moved to quarantine"),
+  row(
+    Counter.shardsUnhealthy,
+    "spool_shards_unhealthy",
+    "gauge",
+    null,
+    "Shards that refuse mail after a failed commit",
+  ),
   row(Counter.workersLost, "workers_lost_total", "counter", null, "Worker threads that died and were replaced"),
 ];
 

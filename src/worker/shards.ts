@@ -20,6 +20,9 @@ import { ShardReader } from "./spool/shard-reader.js";
 
 /** Recently stored messages kept in memory per worker, so that a first attempt need not read them. */
 const RECENT_BYTES = 16 * 1024 * 1024;
+/** Pause before a shard that failed is opened again; doubled while that fails, up to the longest. */
+const FIRST_MEND_MS = 500;
+const LONGEST_MEND_MS = 30_000;
 /** In the weaker modes of durability, how long after a commit the disk is asked to keep it. */
 const SYNC_INTERVAL_MS = 1000;
 
@@ -32,6 +35,8 @@ export interface ShardsEvents {
   /** `envelope` is null when not even that could be read. */
   quarantined(shard: ShardIndex, key: SpoolKey, reason: string, envelope: Envelope | null): void;
   fault(fault: Fault): void;
+  /** A shard that had failed was opened again and takes mail. */
+  mended(shard: ShardIndex): void;
 }
 
 /** See the file's header. */
@@ -39,12 +44,19 @@ export class Shards {
   readonly #spoolPath: string;
   readonly #own = new Map<ShardIndex, Shard>();
   readonly #readers = new Map<ShardIndex, ShardReader>();
+  readonly #mending = new Set<Shard>();
+  readonly #events: ShardsEvents;
+  readonly #counters: Float64Array;
+  #closed = false;
   readonly #settled: { shard: Shard; key: SpoolKey; row: Row }[] = [];
 
   /** @throws {Fault} `spool.unwritable`, `spool.damaged`. */
   constructor(init: WorkerInit, clock: Clock, counters: Float64Array, events: ShardsEvents) {
     const { spool } = init.config;
     this.#spoolPath = spool.path;
+    this.#events = events;
+    this.#counters = counters;
+    counters[Counter.shardsUnhealthy] = 0;
     const heard: ShardEvents = {
       onRemoved: (_shard, tokens) => events.removed(tokens),
       onBatch: (index) => {
@@ -54,9 +66,12 @@ export class Shards {
         events.batch();
       },
       onQuarantined: (shard, key, reason, envelope) => events.quarantined(shard, key, reason, envelope),
-      onFault: (_shard, fault) => {
+      onFault: (index, fault) => {
         (counters[Counter.spoolFailures] as number)++;
         events.fault(fault);
+        // Not every fault closes a shard, and one may come while it is still being opened.
+        const shard = this.#own.get(index);
+        if (shard !== undefined && shard.fault !== null) this.#mend(shard, FIRST_MEND_MS);
       },
     };
     for (const { shard } of init.shards) {
@@ -72,6 +87,31 @@ export class Shards {
       };
       this.#own.set(shard, Shard.open(options));
     }
+  }
+
+  /**
+   * Closes and opens a shard that failed, until that succeeds: after a failed sync nothing that is still mapped can be
+   * trusted, only what is read from disk anew. Meanwhile it refuses mail.
+   */
+  #mend(shard: Shard, pauseMs: number): void {
+    if (this.#mending.has(shard) || this.#closed) return;
+    this.#mending.add(shard);
+    this.#counters[Counter.shardsUnhealthy] = this.#mending.size;
+    setTimeout(() => {
+      if (this.#closed) return;
+      shard.reopen().then(
+        () => {
+          this.#mending.delete(shard);
+          this.#counters[Counter.shardsUnhealthy] = this.#mending.size;
+          this.#events.mended(shard.index);
+        },
+        (error: unknown) => {
+          this.#mending.delete(shard);
+          this.#events.fault(error instanceof Fault ? error : new Fault("spool.damaged", messageOf(error)));
+          this.#mend(shard, Math.min(LONGEST_MEND_MS, pauseMs * 2));
+        },
+      );
+    }, pauseMs);
   }
 
   /** A shard that this worker writes. */
@@ -130,6 +170,7 @@ export class Shards {
 
   /** Commits and closes everything. */
   async close(): Promise<void> {
+    this.#closed = true;
     for (const shard of this.#own.values()) await shard.close();
     for (const reader of this.#readers.values()) await reader.close();
   }

@@ -110,6 +110,7 @@ class ResidentWorker implements SchedulerCommands {
         this.#decisions.quarantined(shard, key, reason, envelope);
       },
       fault: (fault) => this.#fault(fault),
+      mended: (shard) => this.#reports.message({ kind: "mended", shard }),
     });
     this.#decisions = new Decisions(this.#node, config.spool.durability, this.#shards, this.#journal, this.#counters);
     this.#reload = new Reload({

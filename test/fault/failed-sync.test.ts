@@ -1,0 +1,81 @@
+/** The disk fails to sync: the client hears 4xx, that message is never delivered, and the server mends itself. */
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { makeDir, readLog, removeDir, until, writeConfig } from "../support/server.js";
+import { connectAndGreet, type SmtpClient } from "../support/smtp-client.js";
+
+const main = new URL("../../src/cli/main.js", import.meta.url).pathname;
+
+async function trySend(client: SmtpClient, recipient: string): Promise<string> {
+  for (const line of ["MAIL FROM:<s@x.example>", `RCPT TO:<${recipient}>`, "DATA"]) {
+    const reply = await client.say(line);
+    if (!/^[23]/.test(reply)) return reply;
+  }
+  return client.say("Subject: x\r\n\r\ntext\r\n.");
+}
+
+test("a failed fdatasync is answered 451, the message is gone, and mail is taken again after the store was opened anew", async (t) => {
+  if (spawnSync("strace", ["-e", "trace=none", "true"]).status !== 0) {
+    const why = "NOT TESTED: failing syncs need strace and the right to trace processes on this machine";
+    if (process.env["CI"] === "true") assert.fail(why);
+    t.diagnostic(why);
+    return;
+  }
+  const dir = makeDir();
+  writeConfig(dir, {});
+  const ready = join(dir, "ready.json");
+  const server = spawn(
+    process.execPath,
+    [main, "start", "--config", join(dir, "hikyaku.toml"), "--ready-file", ready],
+    {
+      stdio: ["ignore", "ignore", "pipe"],
+    },
+  );
+  let words = "";
+  server.stderr.on("data", (chunk: Buffer) => (words += chunk.toString()));
+  t.after(() => server.kill("SIGKILL"));
+  await until(() => existsSync(ready), "the server");
+  const where = JSON.parse(readFileSync(ready, "utf8")) as { smtp: { port: number }[]; http: { port: number }[] };
+  const http = `http://127.0.0.1:${where.http[0]!.port}`;
+  const client = await connectAndGreet(where.smtp[0]!.port);
+  assert.match(await trySend(client, "before@a.example"), /^250 /);
+  await until(() => readLog(dir).some((record) => record.type === "Delivery"), "the first delivery");
+
+  const inject = ["-f", "-p", String(server.pid), "-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO"];
+  const strace = spawn("strace", inject, { stdio: ["ignore", "ignore", "pipe"] });
+  t.after(() => strace.kill("SIGKILL"));
+  await once(strace.stderr, "data");
+  assert.match(await trySend(client, "refused@a.example"), /^451 /);
+  assert.match(await trySend(client, "refused2@a.example"), /^451 /);
+  const liveness = await fetch(`${http}/api/check-liveness/v1`);
+  assert.equal(liveness.status, 503);
+  const gone = once(strace, "exit");
+  strace.kill("SIGINT");
+  await gone;
+
+  await until(() => /takes mail/.test(words), "the shard to be opened again");
+  assert.equal((await fetch(`${http}/api/check-liveness/v1`)).status, 200);
+  assert.match(await trySend(client, "after@a.example"), /^250 /);
+  await until(() => readLog(dir).filter((record) => record.type === "Delivery").length === 2, "the next delivery");
+  await client.end();
+  const stopped = once(server, "exit");
+  server.kill("SIGTERM");
+  await stopped;
+  assert.match(words, /spool\.commit-failed/);
+  assert.deepEqual(
+    readLog(dir)
+      .filter((record) => record.type === "Delivery" || record.type === "Reception")
+      .map((record) => `${record.type} ${record.recipient}`),
+    [
+      "Reception before@a.example",
+      "Delivery before@a.example",
+      "Reception after@a.example",
+      "Delivery after@a.example",
+    ],
+  );
+  removeDir(dir);
+});
