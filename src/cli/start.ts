@@ -86,7 +86,7 @@ function banner(version: string, config: CompiledConfig, ready: ServerReady): st
     `  workers  ${ready.workers} · ${native}`,
   ];
   const smtp = ready.smtp[0];
-  if (smtp !== undefined) {
+  if (sandbox && smtp !== undefined) {
     lines.push(
       "",
       "Send a first message:",

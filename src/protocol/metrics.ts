@@ -19,7 +19,6 @@ export enum Counter {
   logWriteFailures,
   spoolBatches,
   spoolBatchedOperations,
-  spoolCommitMicros,
   spoolFailures,
   spoolQuarantined,
   shardsUnhealthy,
@@ -72,7 +71,6 @@ export const METRICS: readonly MetricRow[] = [
     null,
     "Stores, removals and updates committed to the spool",
   ),
-  row(Counter.spoolCommitMicros, "spool_commit_microseconds_total", "counter", null, "Time spent waiting for commits"),
   row(Counter.spoolFailures, "spool_failures_total", "counter", null, "Transactions that the spool refused"),
   row(Counter.spoolQuarantined, "spool_quarantined_total", "counter", null, "Damaged entries moved to quarantine"),
   row(

@@ -74,7 +74,7 @@ export type ShardState = "new" | "existing";
  */
 export function prepareShard(directory: string): ShardState {
   try {
-    mkdirSync(directory, { recursive: true });
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
     const probe = openSync(join(directory, ".probe"), "w");
     closeSync(probe);
   } catch (error) {

@@ -10,7 +10,8 @@ import type { Native } from "../../native/binding.js";
  */
 export function lockSpool(native: Native, spoolPath: string): () => void {
   try {
-    mkdirSync(spoolPath, { recursive: true });
+    // Mail is nobody else's business.
+    mkdirSync(spoolPath, { recursive: true, mode: 0o700 });
   } catch (error) {
     const errno = errnoOf(error);
     throw new Fault("spool.unwritable", `the spool ${spoolPath} cannot be made: ${messageOf(error)}`, { errno });

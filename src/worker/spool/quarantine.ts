@@ -19,7 +19,7 @@ export function writeQuarantine(
   const directory = quarantineDirectory(spoolPath);
   const base = join(directory, `${shardName(shard).slice("shard-".length)}-${key}`);
   try {
-    mkdirSync(directory, { recursive: true });
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
     if (row !== undefined) writeDurably(`${base}.meta`, row);
     if (body !== undefined) writeDurably(`${base}.eml`, body);
     syncDirectory(directory);
