@@ -1,6 +1,7 @@
 /** A worker's thread dies under load: it is replaced, and every accepted recipient has exactly one terminal record. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { WorkerIndex } from "../../src/base/brands.js";
 import { DEFAULT_PROFILE } from "../../src/sink/options.js";
 import { startSink } from "../../src/sink/sink.js";
 import { makeDir, readLog, removeDir, startServer, until, writeConfig } from "../support/server.js";
@@ -37,7 +38,7 @@ test("workers killed in mid-batch: nothing lost, nothing counted twice", async (
   const sink = await startSink({
     host: "127.0.0.1",
     port: 0,
-    profile: { ...DEFAULT_PROFILE, latencyMs: 2 },
+    profile: { ...DEFAULT_PROFILE, latencyMs: 20 },
     onMessage: (envelope) => {
       for (const recipient of envelope.recipients) arrived.set(recipient, (arrived.get(recipient) ?? 0) + 1);
     },
@@ -47,9 +48,16 @@ test("workers killed in mid-batch: nothing lost, nothing counted twice", async (
   const accepted = new Set<string>();
   const unknown = new Set<string>();
   const sending = Array.from({ length: CLIENTS }, (_, name) => sendShare(running.port, name, accepted, unknown));
-  await until(() => accepted.size >= 150, "the load to flow");
+  // The sink is slow, so that both workers have sessions with messages in hand when they die.
+  const { sessions } = running.server.scheduler.core;
+  const busyOn = (worker: number): boolean => {
+    for (let at = sessions.on(worker as WorkerIndex).first; at !== null; at = at.next)
+      if (at.owner.row !== 0) return true;
+    return false;
+  };
+  await until(() => accepted.size >= 150 && busyOn(0), "the load to flow");
   assert.ok(await running.server.killWorker(0));
-  await until(() => accepted.size >= 400, "the load to flow again");
+  await until(() => accepted.size >= 400 && busyOn(1), "the load to flow again");
   assert.ok(await running.server.killWorker(1));
   await Promise.all(sending);
   await until(() => running.server.scheduler.messages === 0, "the queue to drain");
