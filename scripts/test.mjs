@@ -48,13 +48,21 @@ const child = spawn(
   ],
   { cwd: root, stdio: ["ignore", "pipe", "inherit"] },
 );
-let tail = "";
+// The totals come before the details of what failed, which may be long.
+const totals = new Map();
+child.stdout.setEncoding("utf8");
+let rest = "";
 child.stdout.on("data", (chunk) => {
   process.stdout.write(chunk);
-  tail = (tail + chunk).slice(-4000);
+  const lines = (rest + chunk).split("\n");
+  rest = lines.pop();
+  for (const line of lines) {
+    const total = /^\u2139 (pass|fail|cancelled) (\d+)$/.exec(line);
+    if (total !== null) totals.set(total[1], Number(total[2]));
+  }
 });
 child.on("close", (code) => {
-  const count = (word) => Number(new RegExp(`^\\S+ ${word} (\\d+)$`, "m").exec(tail)?.[1] ?? 0);
+  const count = (word) => totals.get(word) ?? 0;
   const failed = count("fail") + count("cancelled");
   process.stdout.write(`\n${count("pass")} passed, ${failed} failed\n`);
   process.exit(code === 0 && failed === 0 ? 0 : 1);

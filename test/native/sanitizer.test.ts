@@ -67,9 +67,9 @@ test("the addon's tests under the address and undefined-behaviour sanitizers", a
     NODE_TEST_CONTEXT: "",
   };
   for (const file of ["addon.test.js", "threads.test.js"]) {
-    const { stdout, stderr } = await run(process.execPath, [join(import.meta.dirname, file)], { env }).catch(
-      (error: { stdout: string; stderr: string }) => error,
-    );
+    const { stdout, stderr } = await run(process.execPath, ["--test-reporter=tap", join(import.meta.dirname, file)], {
+      env,
+    }).catch((error: { stdout: string; stderr: string }) => error);
     assert.doesNotMatch(stderr, /Sanitizer|runtime error/, stderr.slice(0, 4000));
     assert.match(stdout, /^# fail 0$/m, `${stdout.slice(-4000)}\n${stderr.slice(0, 2000)}`);
     assert.doesNotMatch(stdout, /^# pass 0$/m);
