@@ -34,7 +34,7 @@ export interface Envelope {
   /** Name of the scheduled queue. */
   readonly queue: string;
   readonly reception: Reception;
-  /** Metadata that policy attached; null when there is none. */
+  /** Metadata that policy attached; null when there is none. A key `__proto__` is stored as `__proto_`. */
   readonly meta: { readonly [name: string]: MetaValue } | null;
 }
 

@@ -13,8 +13,21 @@ import {
 } from "../../../src/worker/spool/row-codec.js";
 import { reception } from "./helpers.js";
 
-const meta = fc.option(fc.dictionary(fc.string(), fc.jsonValue({ maxDepth: 2 }), { maxKeys: 4 }), { nil: null });
+// Without `__proto__`, which msgpackr writes as `__proto_` on purpose: see the test below.
+const meta = fc
+  .option(fc.dictionary(fc.string(), fc.jsonValue({ maxDepth: 2 }), { maxKeys: 4 }), { nil: null })
+  .filter((value) => !JSON.stringify(value).includes("__proto__"));
 const word = fc.string({ unit: "grapheme", maxLength: 80 });
+
+test("a key that would change an object's prototype is stored under another name and changes nothing", () => {
+  const hostile = JSON.parse('{"__proto__":{"polluted":true},"x":1}') as { readonly [name: string]: MetaValue };
+  const row = encodeRow("q", "r@x", packCommon("s@x", reception, hostile), 0, 1, 2, 3, 0, 0);
+  const header = new RowHeader();
+  assert.equal(readHeader(row, header), null);
+  const stored = readEnvelope(row, header)?.meta;
+  assert.equal(JSON.stringify(stored), '{"__proto_":{"polluted":true},"x":1}');
+  assert.equal(Object.getPrototypeOf(stored), Object.prototype);
+});
 
 test("a row gives back what was put into it, also after it was patched", () => {
   fc.assert(
