@@ -12,6 +12,7 @@
 import { type HttpListener, startHttpListener } from "./admin/http-listener.js";
 import { counterFamilies, type MetricFamily } from "./admin/metrics-text.js";
 import { schedulerFamilies } from "./admin/scheduler-metrics.js";
+import type { WorkerIndex } from "./base/brands.js";
 import { SystemClock } from "./base/clock.js";
 import { Fault } from "./base/fault.js";
 import { systemRandom } from "./base/random.js";
@@ -31,10 +32,10 @@ import { startSinkThread } from "./sink/sink-thread.js";
 import { DiskGuard } from "./threads/disk-guard.js";
 import { LogRotation } from "./threads/log-rotation.js";
 import { MainLoop } from "./threads/main-loop.js";
+import { type OpenLog, openLog } from "./threads/open-log.js";
 import { reservePorts } from "./threads/reserve-ports.js";
 import { Supervisor } from "./threads/supervisor.js";
 import { createLogShared } from "./worker/events/log-shared.js";
-import { Segments } from "./worker/events/segments.js";
 import { assignShards, discoverShards } from "./worker/spool/directories.js";
 import { lockSpool } from "./worker/spool/lock.js";
 
@@ -98,7 +99,7 @@ export class Server {
       const config = withNodeId(written);
       undo.push(lockSpool(loadNative(), config.spool.path));
       const ports = await reservePorts(loadNative(), config.smtpListeners, undo);
-      const segments = await openSegments(config, events, undo);
+      const segments = await openLog(config.log, (line) => events.notice(line), undo);
       const sink = config.delivery.mode === "sandbox" ? await startSink(undo) : null;
       const server = new Server(config, events, undo, ports, segments, sink);
       await server.#begin();
@@ -114,7 +115,7 @@ export class Server {
     events: ServerEvents,
     undo: Undo,
     ports: readonly number[],
-    segments: { readonly files: Segments; readonly lastSeq: bigint },
+    segments: OpenLog,
     sink: ListenAddress | null,
   ) {
     this.stopped = new Promise((resolve) => {
@@ -142,6 +143,7 @@ export class Server {
       maxMessages: config.spool.maxMessages,
       shards,
     });
+    const logShared = createLogShared(segments.lastSeq);
     this.#supervisor = new Supervisor(
       {
         config,
@@ -150,8 +152,9 @@ export class Server {
         shards,
         ports,
         sink,
-        logShared: createLogShared(segments.lastSeq),
-        segment: () => segments.files.path,
+        logShared,
+        segment: () => this.#rotation.current,
+        log: segments.tail,
         events: this.#scheduler,
       },
       {
@@ -161,10 +164,12 @@ export class Server {
         },
         lost: (index, reason) => {
           this.#scheduler.workerLost(index);
+          const informed = this.#askLog(index);
           this.#failure ??= new Fault("worker.lost", `worker ${index} died: ${reason}`);
           if (this.#ready !== null) events.notice(`worker ${index} died and is being replaced: ${reason}`);
           this.#check();
           wake();
+          return informed;
         },
         message: (index, message) => this.#onMessage(index, message),
       },
@@ -177,7 +182,7 @@ export class Server {
       (error) => events.panic(error),
     );
     undo.push(() => this.#loop.stop());
-    this.#rotation = new LogRotation(segments.files, this.#supervisor, (line) => events.notice(line));
+    this.#rotation = new LogRotation(segments.files, logShared, this.#supervisor, (line) => events.notice(line));
     undo.push(() => this.#rotation.stop());
     const paths = [config.spool.path, config.log.dir];
     this.#guard = new DiskGuard(loadNative(), config.spool, paths, (low) => this.#onDisk(low));
@@ -257,16 +262,13 @@ export class Server {
         this.#listening.set(`${index} ${message.listener}`, { host: message.host, port: message.port });
         break;
       case "loaded":
-        if (message.rows > 0 || message.quarantined > 0) {
-          const set = message.quarantined === 0 ? "" : `, ${message.quarantined} damaged ones set aside`;
-          this.#events.notice(`spool shard ${message.shard}: ${message.rows} messages found${set}`);
-        }
+        this.#onLoaded(message);
         break;
       case "mended":
         this.#events.notice(`spool shard ${message.shard}: opened again, takes mail`);
         break;
       case "segmentInUse":
-        this.#rotation.switched(index, message.path);
+        this.#rotation.switched(index, message.segment);
         break;
       case "quarantined":
         this.#events.notice(`spool shard ${message.shard}: an entry was moved to quarantine: ${message.reason}`);
@@ -281,6 +283,20 @@ export class Server {
         break;
     }
     this.#check();
+  }
+
+  #onLoaded({ shard, rows, quarantined, settled }: Extract<UpMessage, { kind: "loaded" }>): void {
+    if (rows + quarantined + settled === 0) return;
+    const damaged = quarantined === 0 ? "" : `, ${quarantined} damaged ones set aside`;
+    const ended = settled === 0 ? "" : `, ${settled} that the log knows to be settled removed`;
+    this.#events.notice(`spool shard ${shard}: ${rows} messages found${damaged}${ended}`);
+  }
+
+  /** Nothing that a dead worker wrote and did not report may be delivered or decided twice. */
+  async #askLog(index: WorkerIndex): Promise<void> {
+    const settled = await this.#rotation.lastWordsOf(index, this.#shared.logReported(1 + index));
+    this.#scheduler.lostInformed(index, settled);
+    this.#loop.wake();
   }
 
   // ── HTTP ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -350,23 +366,6 @@ export class Server {
   get workersLost(): number {
     return this.#shared.sum(Counter.workersLost);
   }
-}
-
-async function openSegments(
-  config: CompiledConfig,
-  events: ServerEvents,
-  undo: Undo,
-): Promise<{ files: Segments; lastSeq: bigint }> {
-  const files = new Segments({
-    dir: config.log.dir,
-    maxFileSize: config.log.maxFileSize,
-    maxSegmentDurationMs: config.log.maxSegmentDurationMs,
-    clock: new SystemClock(),
-    onFault: (fault) => events.notice(`${fault.code}: ${fault.message}`),
-  });
-  const { lastSeq } = await files.open();
-  undo.push(() => files.idle());
-  return { files, lastSeq };
 }
 
 /** The built-in sink of sandbox mode: accepts everything, on a thread of its own. */

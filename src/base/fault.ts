@@ -13,6 +13,7 @@ export type FaultCode =
   | "spool.damaged"
   | "spool.commit-failed"
   | "spool.full"
+  | "log.unreadable"
   | "log.unwritable"
   | "dns.timeout"
   | "dns.servfail"

@@ -78,6 +78,13 @@ export interface Dispose {
   readonly source: string | null;
 }
 
+/** A file of the event log. */
+export interface LogSegment {
+  /** Counts up from 1 over the run of the server. */
+  readonly number: number;
+  readonly path: string;
+}
+
 /** Rare frames, scheduler to worker. */
 export type DownMessage =
   | { readonly kind: "definePath"; readonly path: PathDefinition }
@@ -88,7 +95,7 @@ export type DownMessage =
   /** Stop accepting; answer 421; finish what is in hand; then report `stopped`. */
   | { readonly kind: "stop"; readonly deadlineMs: number }
   /** Log segment to write to from now on. */
-  | { readonly kind: "segment"; readonly path: string };
+  | { readonly kind: "segment"; readonly segment: LogSegment };
 
 /** Rare frames, worker to scheduler. */
 export type UpMessage =
@@ -98,8 +105,14 @@ export type UpMessage =
       readonly threadId: number;
       readonly shards: readonly { readonly shard: ShardIndex; readonly lastKey: number }[];
     }
-  /** All rows of this shard that the start found have been sent. */
-  | { readonly kind: "loaded"; readonly shard: ShardIndex; readonly rows: number; readonly quarantined: number }
+  /** All rows of this shard that the start found have been sent; `settled` others had their end in the log already. */
+  | {
+      readonly kind: "loaded";
+      readonly shard: ShardIndex;
+      readonly rows: number;
+      readonly quarantined: number;
+      readonly settled: number;
+    }
   | { readonly kind: "listening"; readonly listener: number; readonly host: string; readonly port: number }
   /** An entry was moved to quarantine; `row` is 0 when the scheduler never knew it. */
   | { readonly kind: "quarantined"; readonly shard: ShardIndex; readonly key: SpoolKey; readonly reason: string }
@@ -107,8 +120,8 @@ export type UpMessage =
   | { readonly kind: "mended"; readonly shard: ShardIndex }
   /** The worker has noticed a fault that an operator must know. */
   | { readonly kind: "fault"; readonly code: string; readonly message: string }
-  /** The worker writes this log segment now, and no earlier one. */
-  | { readonly kind: "segmentInUse"; readonly path: string }
+  /** The worker writes this log segment now, and has reported all that it wrote in earlier ones. */
+  | { readonly kind: "segmentInUse"; readonly segment: LogSegment }
   /** The queue numbers given so far are void; new ones follow from 1. */
   | { readonly kind: "queueRefsReset" }
   | { readonly kind: "stopped" };

@@ -1,13 +1,17 @@
 /** The kinds of event records (reference: the log's `type` field). */
-export type RecordKind =
-  | "Reception"
-  | "Delivery"
-  | "Bounce"
-  | "TransientFailure"
-  | "Expiration"
-  | "AdminBounce"
-  | "Rejection"
-  | "Delayed";
+export const RECORD_KINDS = [
+  "Reception",
+  "Delivery",
+  "Bounce",
+  "TransientFailure",
+  "Expiration",
+  "AdminBounce",
+  "Rejection",
+  "Delayed",
+] as const;
+
+/** One of {@link RECORD_KINDS}. */
+export type RecordKind = (typeof RECORD_KINDS)[number];
 
 /** After a terminal record its recipient is settled and leaves the spool. */
 export function isTerminal(kind: RecordKind): boolean {

@@ -1,16 +1,13 @@
 import type { QueueRef, Row, ShardIndex, SpoolKey, WorkerIndex } from "../base/brands.js";
 import type { Core } from "./core.js";
-import type { Disposal } from "./disposal.js";
-import { RowFlag, State } from "./message-table.js";
+import { State } from "./message-table.js";
 
 /** How messages come in and how they leave for good: the two ends of the table. */
 export class Admission {
   readonly #core: Core;
-  readonly #disposal: Disposal;
 
-  constructor(core: Core, disposal: Disposal) {
+  constructor(core: Core) {
     this.#core = core;
-    this.#disposal = disposal;
   }
 
   /**
@@ -36,27 +33,5 @@ export class Admission {
     const { table, placement, counters } = this.#core;
     if (table.state[row] === State.retiring) placement.settle(row);
     else counters.stray++;
-  }
-
-  /**
-   * A worker has taken over the shards of a lost one. What the lost one had been told and not confirmed is told again:
-   * removals at once, attempts and due times by the sweep. A `dispose` that was not confirmed may not have been written,
-   * so the message is due again and the same decision will be made anew. Walks the whole table, once per lost worker.
-   */
-  takenOver(worker: WorkerIndex): void {
-    const { table, workers, placement } = this.#core;
-    for (let row = 1 as Row; row <= table.highWater; row++) {
-      const state = table.state[row];
-      if (state === State.free || workers.owner[table.shard[row]] !== worker) continue;
-      if (table.has(row, RowFlag.dropped)) this.#disposal.explainDrop(row);
-      if (state !== State.retiring) {
-        if (table.attempts[row] > 0) placement.unsaved(row);
-      } else if (table.has(row, RowFlag.disposing)) {
-        table.flags[row] &= ~RowFlag.disposing;
-        placement.giveBack(row);
-      } else if (!table.has(row, RowFlag.owed)) {
-        placement.owe(row);
-      }
-    }
   }
 }

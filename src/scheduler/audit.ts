@@ -29,19 +29,22 @@ function auditRows(core: Core, listed: Uint8Array): void {
   const { table, wheel, workers } = core;
   const counts = [0, 0, 0, 0, 0, 0];
   const unsaved = workers.unsaved.map(() => 0);
+  let orphaned = 0;
   for (let row = 1; row <= table.highWater; row++) {
     const state = table.state[row];
     counts[state]++;
     if (state !== State.free && table.has(row as Row, RowFlag.unsaved)) unsaved[table.shard[row]]++;
     const inList = state === State.due || state === State.ready || (table.has(row as Row, RowFlag.owed) && state !== 0);
     assert((listed[row] !== 0) === inList, "a row is in the list of its state, and only there");
-    if (state === State.inFlight) {
+    if (state === State.inFlight && table.session[row] === 0) orphaned++;
+    else if (state === State.inFlight) {
       assert(core.sessions.find(table.session[row] as never)?.row === row, "a row in flight is in its session's hand");
     }
   }
   for (let state = State.waiting; state <= State.retiring; state++) {
     assert(counts[state] === table.counts[state], "states are counted");
   }
+  assert(orphaned === workers.orphaned, "rows without a session are those in dead hands");
   assert(wheel.size === counts[State.waiting], "what waits is in the wheel");
   unsaved.forEach((count, shard) => {
     assert(count === workers.unsaved[shard], "unsaved rows are counted");

@@ -16,6 +16,8 @@ export class Counters {
   stray = 0;
   /** Messages put back because the worker that had them in hand died. */
   dropped = 0;
+  /** Messages whose end a dead worker had written in the log and not reported: not delivered or decided a second time. */
+  foundSettled = 0;
   /** Messages put off for up to a minute because the worker that would write their record is down. */
   putOff = 0;
   parked = 0;

@@ -68,20 +68,21 @@ export class Disposal {
   }
 
   /**
-   * Says of a message that was in the hand of a worker when it died why it waits: a Delayed record, no attempt. While its
-   * own owner is down the row stays marked, and `Admission.takenOver` comes back to it. Not worth stopping for: with the
-   * ring full, or the message on its way again, nothing is written.
+   * Says of a message that was in the hand of a worker when it died why it waits: a Delayed record, no attempt. Returns
+   * false while its own owner is down: then the row stays marked, and the call is to be repeated. Not worth stopping for:
+   * with the ring full, or the message on its way again, nothing is written.
    */
-  explainDrop(row: Row): void {
+  explainDrop(row: Row): boolean {
     const { table, nowMs } = this.#core;
     const port = this.#owner(row);
     if (port === null) {
       table.flags[row] |= RowFlag.dropped;
-      return;
+      return false;
     }
     table.flags[row] &= ~RowFlag.dropped;
     const waits = table.state[row] !== State.inFlight && table.state[row] !== State.retiring;
     if (waits && port.roomForRare()) this.#write(port, row, "Delayed", DROPPED, "DispatcherDrop", nowMs, null);
+    return true;
   }
 
   #end(row: Row, record: RecordKind, response: ResponseText, reason: DelayReason | null): boolean {

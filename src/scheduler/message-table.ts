@@ -111,6 +111,7 @@ export class MessageTable {
   release(row: Row): void {
     this.counts[this.state[row]]--;
     this.state[row] = State.free;
+    this.flags[row] = 0;
     this.settled++;
     this.next[row] = this.#freeHead;
     this.#freeHead = row;

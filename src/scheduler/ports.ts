@@ -46,6 +46,11 @@ export interface WorkerEvents {
   retired(worker: WorkerIndex, row: Row): void;
 }
 
+/** Which messages have their terminal record already, by what the log says. */
+export interface SettledMessages {
+  has(shard: ShardIndex, key: SpoolKey): boolean;
+}
+
 /** Answers the scheduler's questions about configuration; cheap, synchronous, cached by the implementer. */
 export interface Policy {
   queue(name: QueueName): QueueConfig;

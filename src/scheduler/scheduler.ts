@@ -8,11 +8,12 @@ import { Dispatch } from "./dispatch.js";
 import { Disposal } from "./disposal.js";
 import { ExpirySweep } from "./expiry-sweep.js";
 import { State } from "./message-table.js";
-import type { Policy, Router, WorkerEvents, WorkerPort } from "./ports.js";
+import type { Policy, Router, SettledMessages, WorkerEvents, WorkerPort } from "./ports.js";
 import { Promotion } from "./promotion.js";
 import { Routes } from "./routes.js";
 import { Settlement } from "./settlement.js";
 import { SpoolOrders } from "./spool-orders.js";
+import { Takeover } from "./takeover.js";
 
 /** When to look again at a worker whose ring was full. Its next frame usually comes first. */
 const ROOM_RETRY_MS = 5;
@@ -56,6 +57,7 @@ export class Scheduler implements WorkerEvents {
   readonly #dispatch: Dispatch;
   readonly #settlement: Settlement;
   readonly #admission: Admission;
+  readonly #takeover: Takeover;
   readonly #sweep: ExpirySweep;
   readonly #steps: readonly Step[];
 
@@ -70,7 +72,8 @@ export class Scheduler implements WorkerEvents {
     this.#promotion = new Promotion(core, this.#routes, disposal);
     this.#dispatch = new Dispatch(core, disposal);
     this.#settlement = new Settlement(core, this.#orders, disposal);
-    this.#admission = new Admission(core, disposal);
+    this.#admission = new Admission(core);
+    this.#takeover = new Takeover(core, disposal);
     this.#sweep = new ExpirySweep(core, this.#orders, disposal);
     this.#steps = this.#stepsOfATurn();
   }
@@ -100,6 +103,7 @@ export class Scheduler implements WorkerEvents {
     const { core } = this;
     return [
       { what: "settle outcomes, admit messages", max: 2048, run: (max) => this.#drain(max) },
+      { what: "hand over from the dead", max: 65_536, run: (max) => this.#takeover.step(max) },
       { what: "tell owners what to remove", max: 4096, run: (max) => this.#orders.retire(max) },
       { what: "put routes into force", max: 1024, run: (max) => this.#routes.apply(max) },
       { what: "advance the wheel", max: 8192, run: (max) => core.wheel.advance(core.nowMs, max, core.placement) },
@@ -149,7 +153,7 @@ export class Scheduler implements WorkerEvents {
 
   /** Messages in the hands of sessions. */
   get inFlight(): number {
-    return this.core.table.counts[State.inFlight];
+    return this.core.table.counts[State.inFlight] - this.core.workers.orphaned;
   }
 
   /** Sessions that are open, opening or closing. */
@@ -165,9 +169,9 @@ export class Scheduler implements WorkerEvents {
   }
 
   /**
-   * A worker has died; everything that it wrote has been drained into this. Messages in the hands of its sessions go
-   * back to the front of their queues, without an attempt, and a Delayed record says why (`Counters.dropped` counts them).
-   * Messages of its shards can be delivered by others; what must be told to it waits.
+   * A worker has died; everything that it wrote has been drained into this. Messages in the hands of its sessions stay
+   * there until `lostInformed` says what the log knows. Messages of its shards can be delivered by others; what must be
+   * told to it waits.
    */
   workerLost(worker: WorkerIndex): void {
     const { core } = this;
@@ -175,15 +179,25 @@ export class Scheduler implements WorkerEvents {
     core.workers.ports[worker] = null;
     core.queues.forgetNames(worker);
     core.paths.undefine(worker);
-    this.#settlement.workerLost(worker);
+    this.#takeover.lost(worker, this.#settlement.workerLost(worker));
   }
 
-  /** A worker is ready, for the first time or in place of a lost one. */
+  /**
+   * The log was asked about a dead worker's last records: messages in its hands that have their end there leave the spool,
+   * the others go back to the front of their queues, without an attempt, and a Delayed record says why
+   * (`Counters.dropped` counts them).
+   */
+  lostInformed(worker: WorkerIndex, settled: SettledMessages): void {
+    this.core.nowMs = this.core.clock.steadyMs();
+    this.#takeover.informed(worker, settled);
+  }
+
+  /** A worker is ready, for the first time or in place of a lost one; then it is used when its succession is over. */
   workerRestored(worker: WorkerIndex, port: WorkerPort): void {
     const { core } = this;
     core.nowMs = core.clock.steadyMs();
+    if (!this.#takeover.restored(worker, port)) return;
     core.workers.ports[worker] = port;
-    this.#admission.takenOver(worker);
     for (const path of core.paths.all()) core.agenda.serviceable.ensure(path.serviceLink);
   }
 

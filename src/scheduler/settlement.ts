@@ -4,7 +4,7 @@ import { CloseReason, OutcomeFlag, OutcomeKind, SessionChange } from "../protoco
 import type { Core } from "./core.js";
 import type { Disposal } from "./disposal.js";
 import type { EgressPath } from "./egress-path.js";
-import { inHandOf } from "./message-table.js";
+import { inHandOf, RowFlag, State } from "./message-table.js";
 import { EXPIRED, nextAttemptMs } from "./retry-plan.js";
 import type { Session } from "./session.js";
 import type { SpoolOrders } from "./spool-orders.js";
@@ -27,6 +27,10 @@ export class Settlement {
   /** A message was tried, or handed back. */
   outcome(row: Row, id: SessionId, kind: OutcomeKind, flags: number): void {
     const { table, sessions, counters } = this.#core;
+    if (kind === OutcomeKind.disposed) {
+      this.#disposed(row);
+      return;
+    }
     const session = sessions.find(id);
     const ours = inHandOf(table, row, id);
     if (session !== undefined) this.#follow(session, row, kind, flags);
@@ -57,19 +61,32 @@ export class Settlement {
     }
   }
 
-  /** A worker is lost: its sessions are over, the messages in their hands were not tried, as far as anyone knows. */
-  workerLost(worker: WorkerIndex): void {
-    const { sessions, counters } = this.#core;
+  /**
+   * A worker is lost: its sessions are over. Returns the messages in their hands, which stay in flight: what became of
+   * them is for the log to say.
+   */
+  workerLost(worker: WorkerIndex): Row[] {
+    const { sessions, table } = this.#core;
     const living = sessions.on(worker);
+    const orphans: Row[] = [];
     while (living.first !== null) {
       const session = living.first.owner;
       const { row } = session;
-      const inHand = row !== 0 && inHandOf(this.#core.table, row, session.id);
+      if (row !== 0 && inHandOf(table, row, session.id)) {
+        orphans.push(row);
+        session.row = 0 as Row;
+      }
       this.#end(session);
-      if (!inHand) continue;
-      counters.dropped++;
-      this.#disposal.explainDrop(row);
     }
+    return orphans;
+  }
+
+  /** The owner has written the record of a decision: from here on it is a removal like any other. */
+  #disposed(row: Row): void {
+    const { table, counters } = this.#core;
+    if (table.state[row] === State.retiring && table.has(row, RowFlag.disposing)) {
+      table.flags[row] &= ~RowFlag.disposing;
+    } else counters.stray++;
   }
 
   #follow(session: Session, row: Row, kind: OutcomeKind, flags: number): void {
@@ -146,6 +163,8 @@ export class Settlement {
         counters.quarantined++;
         if (removing) placement.retire(row, false);
         else placement.settle(row);
+        break;
+      case OutcomeKind.disposed:
         break;
       default:
         unreachable(kind);

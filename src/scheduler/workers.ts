@@ -22,6 +22,8 @@ export class Workers {
   readonly owed: readonly RowList[];
   /** By shard: rows whose attempts and due time the owner has not been told. */
   readonly unsaved: number[];
+  /** Rows in flight that were in the hands of a dead worker, and whose fate is being found out; they have no session. */
+  orphaned = 0;
 
   /** @param shards by worker: the shards that it owns. */
   constructor(ports: readonly (WorkerPort | null)[], shards: readonly (readonly ShardIndex[])[]) {

@@ -3,11 +3,14 @@
  * of them has switched.
  *
  * Runs on   the main thread
- * Owns      a timer, the segment that each worker writes, and segments that wait to be finished
+ * Owns      a timer, the numbers of the segments, which of them each worker writes, and those that wait to be finished
  * When full one segment waits per rotation; a worker that does not answer for long is a dead one, and a new one answers
  * On failure a segment that cannot be made is reported; the old one stays in use
  */
 import { messageOf } from "../base/fault.js";
+import type { LogSegment } from "../protocol/messages.js";
+import { LogShared } from "../worker/events/log-shared.js";
+import { LogTail, readLogTail } from "../worker/events/log-tail.js";
 import type { Segments } from "../worker/events/segments.js";
 import type { Supervisor } from "./supervisor.js";
 
@@ -16,39 +19,70 @@ const CHECK_MS = 1000;
 /** See the file's header. */
 export class LogRotation {
   readonly #segments: Segments;
+  readonly #shared: LogShared;
   readonly #supervisor: Supervisor;
   readonly #notice: (line: string) => void;
   readonly #timer: NodeJS.Timeout;
-  /** By worker: the segment that it writes. */
-  readonly #inUse = new Map<number, string>();
-  #finishing: string[] = [];
+  /** By worker: the number of the segment that it writes. */
+  readonly #inUse = new Map<number, number>();
+  /** Segments that may still be written, or are told of in reports to come; the last one is the current one. */
+  #open: LogSegment[];
 
-  constructor(segments: Segments, supervisor: Supervisor, notice: (line: string) => void) {
+  constructor(segments: Segments, shared: SharedArrayBuffer, supervisor: Supervisor, notice: (line: string) => void) {
     this.#segments = segments;
+    this.#shared = new LogShared(shared);
     this.#supervisor = supervisor;
     this.#notice = notice;
+    this.#open = [{ number: 1, path: segments.path }];
     this.#timer = setInterval(() => this.#look(), CHECK_MS);
     this.#timer.unref();
+  }
+
+  /** The segment that is written now. */
+  get current(): LogSegment {
+    return this.#open[this.#open.length - 1] as LogSegment;
+  }
+
+  /**
+   * What a dead worker wrote and did not report, by what it noted of its progress (see `SharedState.logReported`). A log
+   * that cannot be read knows nothing, and the operator is told.
+   */
+  async lastWordsOf(worker: number, reported: Float64Array): Promise<LogTail> {
+    const [number, byte] = [reported[0] as number, reported[1] as number];
+    const spans = this.#open
+      .filter((segment) => segment.number >= number)
+      .map((segment) => ({ path: segment.path, from: segment.number === number ? byte : 0 }));
+    try {
+      const tail = await readLogTail(spans);
+      if (tail.torn) this.#shared.setTorn();
+      return tail;
+    } catch (error) {
+      this.#notice(
+        `what worker ${worker} settled last is not known, some of it may be done twice: ${messageOf(error)}`,
+      );
+      return new LogTail();
+    }
   }
 
   #look(): void {
     try {
       if (!this.#segments.due()) return;
-      const { finished, path } = this.#segments.rotate();
-      this.#finishing.push(finished);
-      this.#supervisor.broadcast({ kind: "segment", path });
+      const { path } = this.#segments.rotate();
+      const segment = { number: this.current.number + 1, path };
+      this.#open.push(segment);
+      this.#supervisor.broadcast({ kind: "segment", segment });
     } catch (error) {
       this.#notice(messageOf(error));
     }
   }
 
-  /** A worker has said which segment it writes. */
-  switched(worker: number, path: string): void {
-    this.#inUse.set(worker, path);
-    const inUse = new Set(this.#inUse.values());
-    const free = this.#finishing.filter((segment) => !inUse.has(segment));
-    this.#finishing = this.#finishing.filter((segment) => inUse.has(segment));
-    for (const segment of free) this.#segments.finish(segment);
+  /** A worker has said which segment it writes, and that it has reported all that it wrote in earlier ones. */
+  switched(worker: number, segment: LogSegment): void {
+    this.#inUse.set(worker, segment.number);
+    const oldest = Math.min(...this.#inUse.values());
+    const finished = this.#open.filter(({ number }) => number < oldest);
+    this.#open = this.#open.filter(({ number }) => number >= oldest);
+    for (const { path } of finished) this.#segments.finish(path);
   }
 
   /** No rotation any more; what waits to be finished is left to the next start. */

@@ -16,9 +16,16 @@ import type { KeyRange } from "../worker/init.js";
 export class ShardProgress {
   #open: { after: number; through: number }[] = [{ after: 0, through: Number.MAX_SAFE_INTEGER }];
   #newest = 0;
+  #known = false;
+
+  /** Whether a worker of this process has opened the shard, and so checked its pages. */
+  get known(): boolean {
+    return this.#known;
+  }
 
   /** A worker has opened the shard, whose greatest key is `lastKey`: keys above it will be new ones. */
   opened(lastKey: number): void {
+    this.#known = true;
     for (const range of this.#open) range.through = Math.min(range.through, lastKey);
     this.#newest = Math.max(this.#newest, lastKey);
   }

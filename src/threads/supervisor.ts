@@ -13,11 +13,12 @@ import type { Clock } from "../base/clock.js";
 import { messageOf } from "../base/fault.js";
 import type { CompiledConfig } from "../config/compiled.js";
 import { SharedState } from "../protocol/layout/shared-state.js";
-import type { DownMessage, UpMessage } from "../protocol/messages.js";
+import type { DownMessage, LogSegment, UpMessage } from "../protocol/messages.js";
 import { Counter } from "../protocol/metrics.js";
 import { Bell } from "../ring/doorbell.js";
 import { ringBytes } from "../ring/ring.js";
 import type { WorkerEvents, WorkerPort } from "../scheduler/ports.js";
+import type { LogTail } from "../worker/events/log-tail.js";
 import type { WorkerInit } from "../worker/init.js";
 import { WorkerPool } from "./pool.js";
 import { ShardProgress } from "./shard-progress.js";
@@ -34,8 +35,11 @@ const HEALTHY_MS = 60_000;
 export interface SupervisorEvents {
   /** The worker can be given work: its shards are open. */
   ready(index: WorkerIndex, port: WorkerPort): void;
-  /** The worker died. Its link has been drained into the scheduler's sink. */
-  lost(index: WorkerIndex, reason: string): void;
+  /**
+   * The worker died. Its link has been drained into the scheduler's sink. Its successor is started after the promise has
+   * settled.
+   */
+  lost(index: WorkerIndex, reason: string): Promise<void>;
   /** A rare frame that is not the supervisor's business. */
   message(index: WorkerIndex, message: UpMessage): void;
 }
@@ -52,7 +56,9 @@ export interface SupervisorParts {
   /** What the writers of the event log share. */
   readonly logShared: SharedArrayBuffer;
   /** The log segment in force. */
-  readonly segment: () => string;
+  readonly segment: () => LogSegment;
+  /** What the log of earlier runs says. */
+  readonly log: LogTail;
   /** Where frames of a dying worker go. */
   readonly events: WorkerEvents;
 }
@@ -152,7 +158,7 @@ export class Supervisor {
   }
 
   #launch(index: WorkerIndex, progress: Map<ShardIndex, ShardProgress>, pauseMs: number): Seat {
-    const { config, shared } = this.#parts;
+    const { config, shared, log } = this.#parts;
     const up = new SharedArrayBuffer(ringBytes(UP_RING_BYTES));
     const down = new SharedArrayBuffer(ringBytes(DOWN_RING_BYTES));
     const bell = new Bell(shared.words, SharedState.bellIndex(1 + index));
@@ -172,7 +178,13 @@ export class Supervisor {
       index,
       workers: config.threads.workers,
       config,
-      shards: [...progress].map(([shard, told]) => ({ shard, announce: told.ranges() })),
+      shards: [...progress].map(([shard, told]) => ({
+        shard,
+        announce: told.ranges(),
+        settled: log.settledIn(shard),
+        newest: log.newestIn(shard),
+        known: told.known,
+      })),
       up,
       down,
       shared: shared.memory,
@@ -223,20 +235,22 @@ export class Supervisor {
     counters[Counter.connectionsOpen] = 0;
     counters[Counter.clientConnectionsOpen] = 0;
     shared.listenerConnections(1 + seat.index).fill(0);
-    if (reason !== null) {
-      (shared.counters(0)[Counter.workersLost] as number)++;
-      this.#events.lost(seat.index, reason);
-    }
-    if (this.#stopping !== null || reason === null) {
+    if (reason === null) {
       if (this.#living === 0) this.#whenAllGone?.();
       return;
     }
+    (shared.counters(0)[Counter.workersLost] as number)++;
+    const accounted = this.#events.lost(seat.index, reason);
     for (const progress of seat.progress.values()) progress.lost();
     const lived = clock.monoMs() - seat.startedMs;
     const pauseMs = lived > HEALTHY_MS ? FIRST_PAUSE_MS : Math.min(LONGEST_PAUSE_MS, seat.pauseMs * 2);
-    seat.timer = setTimeout(() => {
+    const replace = (): void => {
       assert(this.#seats[seat.index] === seat, "a seat is taken by one worker at a time");
       this.#seats[seat.index] = this.#launch(seat.index, seat.progress, pauseMs);
-    }, seat.pauseMs);
+    };
+    void accounted.then(() => {
+      if (this.#stopping === null) seat.timer = setTimeout(replace, seat.pauseMs);
+      else if (this.#living === 0) this.#whenAllGone?.();
+    });
   }
 }

@@ -7,7 +7,7 @@
  * When full the scheduler sends no more decisions than the ring holds
  * On failure a message that cannot be read any more has its record from quarantine
  */
-import type { ShardIndex, SpoolKey } from "../base/brands.js";
+import type { Row, ShardIndex, SpoolKey } from "../base/brands.js";
 import type { Durability } from "../config/compiled.js";
 import { createdMs, messageId } from "../protocol/message-id.js";
 import type { Dispose } from "../protocol/messages.js";
@@ -25,14 +25,26 @@ export class Decisions {
   readonly #shards: Shards;
   readonly #journal: Journal;
   readonly #counters: Float64Array;
+  readonly #disposed: (row: Row) => void;
 
-  /** @param node see `nodeDigits`. */
-  constructor(node: string, durability: Durability, shards: Shards, journal: Journal, counters: Float64Array) {
+  /**
+   * @param node see `nodeDigits`.
+   * @param disposed tells the scheduler that a terminal record is written; it leaves after the log.
+   */
+  constructor(
+    node: string,
+    durability: Durability,
+    shards: Shards,
+    journal: Journal,
+    counters: Float64Array,
+    disposed: (row: Row) => void,
+  ) {
     this.#node = node;
     this.#durability = durability;
     this.#shards = shards;
     this.#journal = journal;
     this.#counters = counters;
+    this.#disposed = disposed;
   }
 
   /** The scheduler has decided about a message without a session: its record, and what follows from it. */
@@ -55,6 +67,7 @@ export class Decisions {
     if (isTerminal(record)) {
       (this.#counters[record === "Delivery" ? Counter.delivered : Counter.failures] as number)++;
       this.#shards.removeSoon(shard, key, row);
+      this.#disposed(row);
     } else if (found.kind === "message" || found.kind === "failed") {
       if (record === "TransientFailure") (this.#counters[Counter.transientFailures] as number)++;
       this.#shards.own(shard).reschedule(key, order.attempts, order.dueMs);

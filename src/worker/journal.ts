@@ -10,10 +10,14 @@
 import { assert } from "../base/assert.js";
 import type { Clock } from "../base/clock.js";
 import type { Fault } from "../base/fault.js";
+import type { LogSegment } from "../protocol/messages.js";
 import { Counter } from "../protocol/metrics.js";
 import type { DelayReason, ResponseText } from "../protocol/records.js";
 import type { LogFile } from "./events/log-file.js";
 import type { AttemptFacts, MessageFacts, MessageRecordKind, RecordLines, RejectionFacts } from "./events/record.js";
+
+/** How often at most the place in the log up to which everything is reported is noted. */
+const NOTE_MS = 100;
 
 /** See the file's header. */
 export class Journal {
@@ -22,19 +26,25 @@ export class Journal {
   readonly #clock: Clock;
   readonly #counters: Float64Array;
   readonly #onFault: (fault: Fault) => void;
+  readonly #reported: Float64Array;
   #healthy = true;
+  #segment: LogSegment | null = null;
+  #notedMs = Number.NEGATIVE_INFINITY;
 
+  /** @param reported see `SharedState.logReported`. */
   constructor(
     file: LogFile,
     lines: RecordLines,
     clock: Clock,
     counters: Float64Array,
+    reported: Float64Array,
     onFault: (fault: Fault) => void,
   ) {
     this.#file = file;
     this.#lines = lines;
     this.#clock = clock;
     this.#counters = counters;
+    this.#reported = reported;
     this.#onFault = onFault;
   }
 
@@ -68,8 +78,27 @@ export class Journal {
   }
 
   /** Goes on in another segment; on failure the old one stays in use. */
-  switchTo(path: string): void {
-    this.#file.switchTo(path);
+  switchTo(segment: LogSegment): void {
+    this.#file.switchTo(segment.path);
+    this.#segment = segment;
+    this.#notedMs = Number.NEGATIVE_INFINITY;
+  }
+
+  /**
+   * Everything that was written is reported: notes the place now and then, so that after the thread's death only what lies
+   * behind it need be looked at. Returns the segment when this is the first note in it, else null.
+   */
+  noteReported(): LogSegment | null {
+    const nowMs = this.#clock.monoMs();
+    const segment = this.#segment;
+    if (segment === null || nowMs - this.#notedMs < NOTE_MS) return null;
+    const first = this.#notedMs === Number.NEGATIVE_INFINITY;
+    this.#notedMs = nowMs;
+    const size = this.#file.size();
+    if (size === null) return null;
+    this.#reported[0] = segment.number;
+    this.#reported[1] = size;
+    return first ? segment : null;
   }
 
   /** Writes everything; false when some of it still waits. */

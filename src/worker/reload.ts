@@ -10,7 +10,7 @@
 import type { ShardIndex, SpoolKey } from "../base/brands.js";
 import { type Fault, Fault as FaultError, messageOf } from "../base/fault.js";
 import type { KeyRange } from "./init.js";
-import type { Replay } from "./spool/replay.js";
+import type { Replay, ReplaySink } from "./spool/replay.js";
 import type { Shard } from "./spool/shard.js";
 
 /** Rows per step: a step takes a few milliseconds at most. */
@@ -28,13 +28,15 @@ export interface ReloadParts {
     attempts: number,
     dueMs: number,
   ) => boolean;
-  readonly loaded: (shard: ShardIndex, rows: number, quarantined: number) => void;
+  readonly loaded: (shard: ShardIndex, rows: number, quarantined: number, settled: number) => void;
   readonly failed: (fault: Fault) => void;
 }
 
 interface Scan {
   readonly shard: Shard;
   readonly replay: Replay;
+  /** Rows that an earlier run had settled. */
+  settled: number;
 }
 
 /** See the file's header. */
@@ -54,18 +56,38 @@ export class Reload {
     return this.#scans.length > 0;
   }
 
-  /** Adds a shard. Only rows in `ranges` are announced; all are counted. */
-  add(shard: Shard, ranges: readonly KeyRange[]): void {
+  /**
+   * Adds a shard. Only rows in `ranges` are announced; all are counted. Those of `settled` have their terminal record from
+   * an earlier run and leave the spool.
+   */
+  add(shard: Shard, ranges: readonly KeyRange[], settled: Float64Array): void {
     const from = ranges[0]?.after ?? Number.MAX_SAFE_INTEGER;
-    const sink = {
-      onRow: (key: SpoolKey, queue: string, size: number, attempts: number, dueMs: number): void => {
+    const ended: ReadonlySet<number> = new Set(settled);
+    const scan: Scan = {
+      shard,
+      replay: shard.replay(
+        this.#sink(shard, ranges, ended, () => scan.settled++),
+        from,
+      ),
+      settled: 0,
+    };
+    this.#scans.push(scan);
+  }
+
+  #sink(shard: Shard, ranges: readonly KeyRange[], ended: ReadonlySet<number>, onSettled: () => void): ReplaySink {
+    return {
+      onRow: (key, queue, size, attempts, dueMs) => {
         if (!ranges.some((range) => key > range.after && key <= range.through)) return;
+        if (ended.has(key)) {
+          onSettled();
+          shard.remove(key, 0);
+          return;
+        }
         const announced =
           this.#held.length === 0 && this.#parts.announce(shard.index, key, queue, size, attempts, dueMs);
         if (!announced) this.#held.push({ shard: shard.index, key, queue, size, attempts, dueMs });
       },
     };
-    this.#scans.push({ shard, replay: shard.replay(sink, from) });
   }
 
   /** One bounded step; called every turn. */
@@ -86,7 +108,8 @@ export class Reload {
 
   #finish(scan: Scan): void {
     this.#scans.shift();
-    this.#parts.loaded(scan.shard.index, scan.replay.reported, scan.replay.quarantined);
+    const { shard, replay, settled } = scan;
+    this.#parts.loaded(shard.index, replay.reported - settled, replay.quarantined, settled);
   }
 
   #sendHeld(): boolean {

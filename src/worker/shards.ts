@@ -74,7 +74,7 @@ export class Shards {
         if (shard !== undefined && shard.fault !== null) this.#mend(shard, FIRST_MEND_MS);
       },
     };
-    for (const { shard } of init.shards) {
+    for (const { shard, known, newest } of init.shards) {
       const options = {
         spoolPath: spool.path,
         shard,
@@ -83,7 +83,8 @@ export class Shards {
         events: heard,
         recentBytes: RECENT_BYTES,
         syncIntervalMs: SYNC_INTERVAL_MS,
-        check: true,
+        check: !known,
+        newest,
       };
       this.#own.set(shard, Shard.open(options));
     }

@@ -17,10 +17,10 @@ import { Fault, messageOf } from "../base/fault.js";
 import { systemRandom } from "../base/random.js";
 import type { Reactor } from "../native/binding.js";
 import { loadNative } from "../native/load.js";
-import type { CloseReason } from "../protocol/layout/frames.js";
+import { type CloseReason, OutcomeKind } from "../protocol/layout/frames.js";
 import { SharedState } from "../protocol/layout/shared-state.js";
 import { createdMs, nodeDigits } from "../protocol/message-id.js";
-import type { DownMessage } from "../protocol/messages.js";
+import type { DownMessage, LogSegment } from "../protocol/messages.js";
 import type { ResponseText } from "../protocol/records.js";
 import { Bell, Sleeper } from "../ring/doorbell.js";
 import { contentFlags } from "./content-flags.js";
@@ -95,8 +95,14 @@ class ResidentWorker implements SchedulerCommands {
     this.#link = new SchedulerLink(init.up, init.down, bell);
     this.#reports = new Reports(this.#link);
     const file = new LogFile(new LogShared(init.logShared), LOG_WAITING_BYTES);
-    this.#journal = new Journal(file, new RecordLines(config.node.nodeId), this.#clock, this.#counters, (fault) =>
-      this.#fault(fault),
+    const reported = this.#shared.logReported(1 + init.index);
+    this.#journal = new Journal(
+      file,
+      new RecordLines(config.node.nodeId),
+      this.#clock,
+      this.#counters,
+      reported,
+      (fault) => this.#fault(fault),
     );
     this.#journal.switchTo(init.segment);
     this.#reactor = loadNative().createReactor({ arenaBytes: ARENA_BYTES, onTurn: () => this.#turn() });
@@ -112,20 +118,25 @@ class ResidentWorker implements SchedulerCommands {
       fault: (fault) => this.#fault(fault),
       mended: (shard) => this.#reports.message({ kind: "mended", shard }),
     });
-    this.#decisions = new Decisions(this.#node, config.spool.durability, this.#shards, this.#journal, this.#counters);
+    const { durability } = config.spool;
+    this.#decisions = new Decisions(this.#node, durability, this.#shards, this.#journal, this.#counters, (row) =>
+      this.#reports.outcome(row, 0 as SessionId, OutcomeKind.disposed, 0, 0),
+    );
     this.#reload = new Reload({
       roomy: () => this.#link.roomy,
       announce: (shard, key, queue, size, attempts, dueMs) =>
         this.#link.accepted(shard, key, queue, size, attempts, dueMs),
-      loaded: (shard, rows, quarantined) => this.#reports.message({ kind: "loaded", shard, rows, quarantined }),
+      loaded: (shard, rows, quarantined, settled) =>
+        this.#reports.message({ kind: "loaded", shard, rows, quarantined, settled }),
       failed: (fault) => this.#fault(fault),
     });
     this.#intake = this.#makeIntake();
     this.#egress = this.#makeEgress(new Names(config.dns, this.#clock, wake));
     this.#listeners = config.smtpListeners.map((listener, index) => this.#makeListener(listener, index));
     this.#sweepTimer = setInterval(() => this.#sweep(), SWEEP_MS);
-    for (const { shard, announce } of init.shards) this.#reload.add(this.#shards.own(shard), announce);
-    this.#reports.message({ kind: "segmentInUse", path: init.segment });
+    for (const { shard, announce, settled } of init.shards) {
+      this.#reload.add(this.#shards.own(shard), announce, settled);
+    }
     this.#reports.message({ kind: "opened", threadId, shards: this.#shards.lastKeys() });
     wake();
   }
@@ -207,6 +218,7 @@ class ResidentWorker implements SchedulerCommands {
       this.#shards.settle();
       told = this.#reports.flush() && told;
       this.#link.publish();
+      if (told) this.#noteReported();
     }
     this.#sleeper.sleep();
     const more = read === FRAMES_PER_TURN || this.#link.waiting || (this.#reload.busy && this.#link.roomy);
@@ -219,6 +231,13 @@ class ResidentWorker implements SchedulerCommands {
       }, RETRY_MS);
     }
     if (this.#stopAtMs !== Number.POSITIVE_INFINITY) this.#tryFinish();
+  }
+
+  #noteReported(): void {
+    const begun = this.#journal.noteReported();
+    if (begun === null) return;
+    this.#reports.message({ kind: "segmentInUse", segment: begun });
+    this.#link.publish();
   }
 
   #sweep(): void {
@@ -264,7 +283,7 @@ class ResidentWorker implements SchedulerCommands {
         void this.#listen();
         return;
       case "segment":
-        this.#switchSegment(message.path);
+        this.#switchSegment(message.segment);
         return;
       case "stop":
         this.#stop(message.deadlineMs);
@@ -288,10 +307,9 @@ class ResidentWorker implements SchedulerCommands {
     this.#reactor.requestTurn();
   }
 
-  #switchSegment(path: string): void {
+  #switchSegment(segment: LogSegment): void {
     try {
-      this.#journal.switchTo(path);
-      this.#reports.message({ kind: "segmentInUse", path });
+      this.#journal.switchTo(segment);
     } catch (error) {
       this.#fault(error instanceof Fault ? error : new Fault("log.unwritable", messageOf(error)));
     }

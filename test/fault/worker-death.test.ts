@@ -8,7 +8,7 @@ import { makeDir, readLog, removeDir, startServer, until, writeConfig } from "..
 import { connectAndGreet, idsOf, type SmtpClient } from "../support/smtp-client.js";
 
 const CLIENTS = 16;
-const PER_CLIENT = 60;
+const PER_CLIENT = 80;
 
 /** Sends until its share is accepted; a lost connection (its worker died) means: connect again, the last one is unknown. */
 async function sendShare(port: number, name: number, accepted: Set<string>, unknown: Set<string>): Promise<void> {
@@ -48,17 +48,28 @@ test("workers killed in mid-batch: nothing lost, nothing counted twice", async (
   const accepted = new Set<string>();
   const unknown = new Set<string>();
   const sending = Array.from({ length: CLIENTS }, (_, name) => sendShare(running.port, name, accepted, unknown));
-  // The sink is slow, so that both workers have sessions with messages in hand when they die.
+  // The sink is slow, so that a worker has sessions with messages in hand when it dies. Which one has some is the
+  // scheduler's affair: it opens sessions where most of the mail is.
   const { sessions } = running.server.scheduler.core;
-  const busyOn = (worker: number): boolean => {
-    for (let at = sessions.on(worker as WorkerIndex).first; at !== null; at = at.next)
-      if (at.owner.row !== 0) return true;
-    return false;
+  const busyOn = (worker: number): number => {
+    let busy = 0;
+    for (let at = sessions.on(worker as WorkerIndex).first; at !== null; at = at.next) {
+      if (at.owner.row !== 0) busy++;
+    }
+    return busy;
   };
-  await until(() => accepted.size >= 150 && busyOn(0), "the load to flow");
-  assert.ok(await running.server.killWorker(0));
-  await until(() => accepted.size >= 400 && busyOn(1), "the load to flow again");
-  assert.ok(await running.server.killWorker(1));
+  const killBusy = async (): Promise<void> => {
+    let victim = -1;
+    await until(() => {
+      victim = [0, 1].find((worker) => busyOn(worker) > 0) ?? -1;
+      return victim >= 0;
+    }, "a worker to have messages in hand");
+    assert.ok(await running.server.killWorker(victim));
+  };
+  await until(() => accepted.size >= 150, "the load to flow");
+  await killBusy();
+  await until(() => accepted.size >= 400, "the load to flow again");
+  await killBusy();
   await Promise.all(sending);
   await until(() => running.server.scheduler.messages === 0, "the queue to drain");
   assert.equal(running.server.workersLost, 2);
@@ -78,8 +89,8 @@ test("workers killed in mid-batch: nothing lost, nothing counted twice", async (
     "no recipient is settled twice",
   );
   assert.ok(
-    records.some((record) => record.type === "Delayed"),
-    "what was in flight waited with a reason",
+    records.some((record) => record.type === "Delayed") || running.server.scheduler.core.counters.foundSettled > 0,
+    "what was in flight waited with a reason, or was found settled",
   );
   // A duplicate needs a death between the peer's 250 and our record of it: one per session of the dead worker at most.
   const duplicates = [...arrived.values()].filter((count) => count > 1).length;

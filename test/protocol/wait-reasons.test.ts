@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { RECORD_KINDS } from "../../src/protocol/records.js";
 import { projectRoot } from "../support/root.js";
 
 /** The members of a union of strings in a source text; none when there is no union of that name. */
@@ -26,11 +27,9 @@ test("every wait reason has one row on its page, in the order of the source", ()
 });
 
 test("every kind of record has its section on its page", () => {
-  const kinds = members(source, "RecordKind");
-  assert.ok(kinds.length >= 8, "the union was found");
   const page = readFileSync(join(projectRoot, "docs", "reference", "log-records.md"), "utf8");
   assert.deepEqual(
-    kinds.filter((kind) => !page.includes(`\n### ${kind}\n`)),
+    RECORD_KINDS.filter((kind) => !page.includes(`\n### ${kind}\n`)),
     [],
   );
 });

@@ -1,7 +1,7 @@
 /** A message's life, seen from the ports: accepted, ready, delivered, retried, expired, removed. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { ShardIndex } from "../../src/base/brands.js";
+import type { SessionId, ShardIndex } from "../../src/base/brands.js";
 import { CloseReason, OutcomeFlag, OutcomeKind, SessionChange } from "../../src/protocol/layout/frames.js";
 import { totals } from "../../src/scheduler/snapshot.js";
 import { Harness, hosts } from "./harness.js";
@@ -334,9 +334,59 @@ test("messages in the hands of a lost worker go back, and others deliver them", 
   world.turns();
   world.scheduler.workerLost(world.ports[0].index);
   world.ports[0].deliveries = [];
+  world.turns();
+  assert.equal(world.ports[1].deliveries.length, 0, "not before the log was asked");
+  assert.equal(world.scheduler.inFlight, 0, "and nobody who stops waits for them");
+  world.scheduler.lostInformed(world.ports[0].index, { has: () => false });
   const again = world.deliverAll();
   assert.deepEqual(new Set(again), new Set(keys));
   assert.equal(world.scheduler.core.counters.dropped > 0, true);
+});
+
+test("a message whose end a dead worker wrote and did not report is removed, not delivered again", () => {
+  const world = new Harness(2);
+  const [key] = world.accept("a.example", 1, { shard: 0 });
+  world.turns();
+  assert.equal(world.ports[0].deliveries.length, 1);
+  world.scheduler.workerLost(world.ports[0].index);
+  world.scheduler.lostInformed(world.ports[0].index, { has: (shard, of) => shard === 0 && of === key });
+  world.turns();
+  assert.equal(world.ports[1].deliveries.length, 0);
+  world.scheduler.workerRestored(world.ports[0].index, world.ports[0]);
+  world.turns();
+  assert.deepEqual(
+    world.ports[0].retired.map((order) => order.key),
+    [key],
+  );
+  assert.equal(world.scheduler.core.counters.foundSettled, 1);
+});
+
+test("a decision whose record a dead worker wrote is not made anew", () => {
+  const world = new Harness();
+  world.routes.set("a.example", { kind: "null-mx", ttlMs: DAY_MS });
+  const [key] = world.accept("a.example");
+  world.turns();
+  world.scheduler.workerLost(world.port.index);
+  world.scheduler.lostInformed(world.port.index, { has: (_shard, of) => of === key });
+  world.scheduler.workerRestored(world.port.index, world.port);
+  world.turns();
+  assert.equal(world.port.disposed.length, 1);
+  assert.equal(world.port.retired.length, 1);
+});
+
+test("a decision whose record was reported is a removal like any other", () => {
+  const world = new Harness();
+  world.routes.set("a.example", { kind: "null-mx", ttlMs: DAY_MS });
+  world.accept("a.example");
+  world.turns();
+  const { row } = world.port.disposed[0];
+  world.port.send((sink) => sink.outcome(world.port.index, row, 0 as SessionId, OutcomeKind.disposed, 0, 0));
+  world.turns();
+  world.scheduler.workerLost(world.port.index);
+  world.scheduler.workerRestored(world.port.index, world.port);
+  world.turns();
+  assert.equal(world.port.disposed.length, 1);
+  assert.equal(world.port.retired.length, 1);
 });
 
 test("stop: nothing is handed out, free sessions are closed, what is in hand ends", () => {

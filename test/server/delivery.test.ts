@@ -1,6 +1,6 @@
 /** A message's whole life: accepted over SMTP, durable, scheduled, delivered over SMTP, logged. */
 import assert from "node:assert/strict";
-import { readdirSync } from "node:fs";
+import { appendFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { parseMessageId } from "../../src/protocol/message-id.js";
@@ -168,6 +168,52 @@ test("refusals: for good a Bounce, for now a TransientFailure and a second try; 
   assert.equal(new Set(seqs).size, seqs.length, "numbers go on too");
   await sink.stop();
   assert.ok(readdirSync(join(dir, "var", "spool")).length > 0);
+  removeDir(dir);
+});
+
+test("what the log says was delivered before a crash is not delivered again", async () => {
+  const dir = makeDir();
+  const kept: Kept[] = [];
+  const sink = await keepingSink(kept);
+  // A port where nobody listens: both messages wait.
+  const closed = await keepingSink([]);
+  await closed.stop();
+  writeConfig(dir, { to: `127.0.0.1:${closed.port}`, queue: 'retry_interval = "1s"' });
+  const first = await startServer(dir);
+  const client = await connectAndGreet(first.port);
+  const [one] = idsOf(await client.send("s@x.example", ["one@d.example"], "Subject: 1\r\n\r\nx"));
+  const [other] = idsOf(await client.send("s@x.example", ["other@d.example"], "Subject: 2\r\n\r\nx"));
+  await client.end();
+  await until(() => readLog(dir).filter((record) => record.type === "TransientFailure").length >= 2, "two failures");
+  await first.stop();
+  // As if the machine had stopped between the record and the removal.
+  const failure = readLog(dir).find((record) => record.id === one && record.type === "TransientFailure");
+  const log = join(dir, "var", "log");
+  const newest =
+    readdirSync(log)
+      .filter((name) => name.endsWith(".jsonl"))
+      .sort()
+      .at(-1) ?? "";
+  appendFileSync(join(log, newest), `${JSON.stringify({ ...failure, type: "Delivery", seq: 1000 })}\n`);
+  writeConfig(dir, { to: `127.0.0.1:${sink.port}`, queue: 'retry_interval = "1s"' });
+  const second = await startServer(dir);
+  const settled = (): string[] => readLog(dir).flatMap((record) => (record.type === "Delivery" ? [record.id] : []));
+  await until(() => settled().includes(other as string) && second.server.scheduler.messages === 0, "the other one");
+  await second.stop();
+  await sink.stop();
+  assert.deepEqual(settled().sort(), [one, other].sort(), "one terminal record each");
+  assert.deepEqual(
+    kept.map(({ envelope }) => envelope.recipients),
+    [["other@d.example"]],
+  );
+  assert.ok(
+    second.notices.some((line) => /1 messages found, 1 that the log knows to be settled removed/.test(line)),
+    second.notices.join("\n"),
+  );
+  const third = await startServer(dir);
+  assert.equal(third.server.scheduler.messages, 0, "and it has left the spool");
+  assert.ok(!third.notices.some((line) => /found/.test(line)));
+  await third.stop();
   removeDir(dir);
 });
 

@@ -47,11 +47,10 @@ interface Session {
   doneMs: number;
 }
 
-/** What a frame that is on its way up does when it arrives, and what its loss means. */
+/** What a frame that is on its way up does when it arrives, and when it is written. */
 interface UpFrame {
   readonly arrive: (sink: WorkerEvents) => void;
   readonly enter?: () => void;
-  readonly lost?: () => void;
 }
 
 /** A made-up worker: sessions, a share of the spool, and two rings of limited room. */
@@ -64,6 +63,8 @@ export class FakeWorker implements WorkerPort {
   #written = 0;
   #up: UpFrame[] = [];
   #outbox: UpFrame[] = [];
+  /** Removals whose record is written and whose commit is not over. */
+  #slow: { readonly message: Message; readonly row: Row }[] = [];
   readonly #paths = new Map<PathId, PathDefinition>();
   readonly #sessions = new Map<SessionId, Session>();
   #refs = new Map<string, QueueRef>();
@@ -81,7 +82,7 @@ export class FakeWorker implements WorkerPort {
 
   /** Nothing is on its way in either direction. */
   get quiet(): boolean {
-    return this.#down.length === 0 && this.#up.length === 0 && this.#outbox.length === 0;
+    return this.#down.length === 0 && this.#up.length === 0 && this.#outbox.length === 0 && this.#slow.length === 0;
   }
 
   /** Paths that it has been told of and not told to forget. */
@@ -181,6 +182,12 @@ export class FakeWorker implements WorkerPort {
       if (isTerminal(order.record)) {
         must(!message.inHand, "the end of a message in hand is decided");
         if (message.stored) ledger.record(message);
+        this.#outcome(order.row, 0 as SessionId, OutcomeKind.disposed, 0);
+        // Its worker may die between the record and the commit of the removal.
+        if (this.#outside.random.next() < 0.1) {
+          this.#slow.push({ message, row: order.row });
+          return;
+        }
         message.stored = false;
         this.#send({ arrive: (sink) => sink.retired(this.index, order.row) });
       } else {
@@ -225,6 +232,10 @@ export class FakeWorker implements WorkerPort {
   /** Reads what the scheduler has published, goes on with deliveries, sends what fits. */
   step(): void {
     const { weather, random, clock } = this.#outside;
+    for (const { message, row } of this.#slow.splice(0)) {
+      message.stored = false;
+      this.#send({ arrive: (sink) => sink.retired(this.index, row) });
+    }
     const frames = this.#down.splice(0, Math.min(this.#written, weather.pace));
     this.#written -= frames.length;
     for (const frame of frames) frame();
@@ -251,22 +262,24 @@ export class FakeWorker implements WorkerPort {
   die(): void {
     const { ledger, random } = this.#outside;
     this.alive = false;
-    for (const frame of this.#outbox) frame.lost?.();
     for (const [id, session] of this.#sessions) {
       const { message } = session;
       if (message !== null) {
         message.inHand = false;
-        // Perhaps the receiver took it, and even the record was written, but nobody will hear of it.
+        // Perhaps the receiver took it, and even the record was written, but nobody will hear of it but from the log.
         if (message.stored && random.next() < 0.3) {
-          message.windows++;
           ledger.take(message);
-          ledger.record(message);
-          if (this.#owned.has(message.shard) && random.next() < 0.5) message.stored = false;
+          if (random.next() < 0.4) message.windows++;
+          else {
+            ledger.record(message);
+            if (this.#owned.has(message.shard) && random.next() < 0.5) message.stored = false;
+          }
         }
       }
       this.#end(id, session);
     }
     this.#outbox = [];
+    this.#slow = [];
     this.#down = [];
   }
 
@@ -299,7 +312,7 @@ export class FakeWorker implements WorkerPort {
     if (!message.stored || dice < quarantines) {
       if (message.stored) ledger.record(message);
       message.stored = false;
-      this.#outcome(row, id, OutcomeKind.quarantined, ends, message);
+      this.#outcome(row, id, OutcomeKind.quarantined, ends);
     } else if (dice < quarantines + returns) {
       this.#outcome(row, id, OutcomeKind.returned, ends);
     } else if (dice < quarantines + returns + defers) {
@@ -309,7 +322,7 @@ export class FakeWorker implements WorkerPort {
       if (!refused) ledger.take(message);
       ledger.record(message);
       const kind = refused ? OutcomeKind.bounced : OutcomeKind.delivered;
-      this.#outcome(row, id, kind, ends | (owner ? OutcomeFlag.removing : 0), message);
+      this.#outcome(row, id, kind, ends | (owner ? OutcomeFlag.removing : 0));
       if (!owner) return;
       message.stored = false;
       this.#send({ arrive: (sink) => sink.retired(this.index, row) });
@@ -326,13 +339,8 @@ export class FakeWorker implements WorkerPort {
     });
   }
 
-  #outcome(row: Row, id: SessionId, kind: OutcomeKind, flags: number, ended?: Message): void {
-    this.#send({
-      arrive: (sink) => sink.outcome(this.index, row, id, kind, flags, 250),
-      lost: () => {
-        if (ended !== undefined) ended.windows++;
-      },
-    });
+  #outcome(row: Row, id: SessionId, kind: OutcomeKind, flags: number): void {
+    this.#send({ arrive: (sink) => sink.outcome(this.index, row, id, kind, flags, 250) });
   }
 
   #postpone(message: Message, attempts: number): void {

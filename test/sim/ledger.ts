@@ -26,11 +26,11 @@ export interface Message {
   failures: number;
   /** No attempt before this. */
   notBeforeMs: number;
-  /** Terminal records in the log. */
+  /** Terminal records in the log: one for everybody, however many workers die. */
   records: number;
   /** Times that a receiver took it. */
   taken: number;
-  /** Times that a worker died between a terminal record and the scheduler's knowing of it: each allows one more. */
+  /** Times that a worker died between a receiver's taking it and the record: each allows one more delivery. */
   windows: number;
   /** In the hands of a session that lives. */
   inHand: boolean;
@@ -53,7 +53,7 @@ export class Ledger {
   /** A terminal record is written. */
   record(message: Message): void {
     message.records++;
-    must(message.records <= 1 + message.windows, "a second terminal record outside of the stated window");
+    must(message.records <= 1, "a second terminal record");
   }
 
   /** A receiver takes the message. */

@@ -50,6 +50,8 @@ export class World {
   /** By shard: what is durable and not announced yet. */
   readonly #unannounced: Set<Message>[];
   readonly #names: string[];
+  /** Dead workers whose last records were not looked for yet. */
+  readonly #unread = new Set<WorkerIndex>();
   #nextTurnMs = 0;
   #turns = 0;
   #deaths = 0;
@@ -211,7 +213,15 @@ export class World {
     worker.die();
     while (worker.drain(this.scheduler, 16) > 0) {}
     this.scheduler.workerLost(worker.index);
+    this.#unread.add(worker.index);
+    if (this.#random.next() < 0.5) this.#readLog(worker.index);
     this.#touch();
+  }
+
+  /** The log is asked about the dead worker's records; it knows them all. */
+  #readLog(index: WorkerIndex): void {
+    if (!this.#unread.delete(index)) return;
+    this.scheduler.lostInformed(index, { has: (shard, key) => this.#ledger.find(shard, key).records > 0 });
   }
 
   #restoreOne(): void {
@@ -220,6 +230,7 @@ export class World {
   }
 
   #restore(index: number): void {
+    this.#readLog(index as WorkerIndex);
     const worker = this.#launch(index);
     this.#workers[index] = worker;
     this.scheduler.workerRestored(worker.index, worker);

@@ -106,6 +106,8 @@ export enum OutcomeKind {
   returned = 4,
   /** The spool entry cannot be read; it was moved to quarantine and is gone from the spool. */
   quarantined = 5,
+  /** Not of a session (0): the terminal record of a `dispose` is written, its removal follows. */
+  disposed = 6,
 }
 
 /** Facts that come with an outcome. */

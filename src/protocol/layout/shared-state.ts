@@ -18,7 +18,9 @@ const LINE = 64;
 const FIXED_LINES = 2;
 /** Most SMTP listeners of a configuration: each has a place for its open connections in every thread's block. */
 export const MAX_LISTENERS = 64;
-const COUNTER_LINES = Math.ceil(((COUNTER_COUNT + MAX_LISTENERS) * 8) / LINE);
+/** Doubles at the end of a block: see {@link SharedState.logReported}. */
+const LOG_REPORTED = 2;
+const COUNTER_LINES = Math.ceil(((COUNTER_COUNT + MAX_LISTENERS + LOG_REPORTED) * 8) / LINE);
 
 /** Bits of {@link SharedState.flags}. */
 export enum ProcessFlag {
@@ -87,6 +89,15 @@ export class SharedState {
   /** Open connections by listener, of one thread; only that thread writes them. */
   listenerConnections(thread: number): Float64Array {
     return this.#block(thread, COUNTER_COUNT, MAX_LISTENERS);
+  }
+
+  /**
+   * How far a thread has reported what it wrote in the log: everything that it wrote in earlier segments, or before this
+   * byte of this one, the scheduler can read in its ring. Two doubles, number of the segment and byte in it; only that
+   * thread writes them.
+   */
+  logReported(thread: number): Float64Array {
+    return this.#block(thread, COUNTER_COUNT + MAX_LISTENERS, LOG_REPORTED);
   }
 
   /** The sum of a counter over all threads. */

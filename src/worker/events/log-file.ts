@@ -1,4 +1,4 @@
-import { closeSync, openSync, writeSync } from "node:fs";
+import { closeSync, fstatSync, openSync, writeSync } from "node:fs";
 import { errnoOf, Fault, messageOf } from "../../base/fault.js";
 import type { LogShared } from "./log-shared.js";
 
@@ -66,6 +66,15 @@ export class LogFile {
   /** The descriptor of the segment, for a group `fdatasync`; −1 when there is none. It changes with `switchTo`. */
   get fd(): number {
     return this.#fd;
+  }
+
+  /** Bytes in the segment, of all its writers; null when that cannot be found out. */
+  size(): number | null {
+    try {
+      return this.#fd < 0 ? null : fstatSync(this.#fd).size;
+    } catch {
+      return null;
+    }
   }
 
   /** Number of the last line that was written; lines are numbered from 1 in the order of `append`. */

@@ -15,9 +15,16 @@ import type { Clock } from "../../base/clock.js";
 import { compressFile, openCompressed } from "../../base/compression.js";
 import { errnoOf, Fault, messageOf } from "../../base/fault.js";
 import { PLAIN_SUFFIX, parseSegmentName, segmentStamp } from "../../protocol/segment-name.js";
+import type { LogSpan } from "./log-tail.js";
 
 /** How much of the end of a file is searched for the last seq: lines of several threads do not come in order. */
 const TAIL_BYTES = 1 << 20;
+
+/**
+ * How much of the newest records of earlier runs is read for what they settled. What a crash leaves between record and
+ * removal is what one commit was working on; this is minutes of a fast disk's and of a slow one's work alike.
+ */
+const SETTLED_BYTES = 64 << 20;
 
 /** What {@link Segments} is told. */
 export interface SegmentsOptions {
@@ -46,6 +53,8 @@ export class Segments {
   #stamp = "";
   #path = "";
   #openedMonoMs = 0;
+  /** Plain segments of earlier runs, oldest first. */
+  readonly #left: string[] = [];
   #compressing: Promise<void> = Promise.resolve();
 
   constructor(options: SegmentsOptions) {
@@ -58,11 +67,11 @@ export class Segments {
   }
 
   /**
-   * Looks at what earlier runs left, marks it finished, begins to compress it, and opens the first segment of this run.
-   * Returns its path and the last seq found (0n for none): numbering goes on after it.
+   * Looks at what earlier runs left and opens the first segment of this run. Returns its path, the last seq found (0n for
+   * none; numbering goes on after it), and the newest part of what was left. Call {@link finishLeft} when that was read.
    * @throws {Fault} `log.unwritable`.
    */
-  async open(): Promise<{ path: string; lastSeq: bigint }> {
+  async open(): Promise<{ path: string; lastSeq: bigint; newest: readonly LogSpan[] }> {
     const { dir } = this.#options;
     let lastSeq = 0n;
     try {
@@ -76,11 +85,16 @@ export class Segments {
         seen++;
         if (seq > lastSeq) lastSeq = seq;
       }
-      for (const { name } of left) if (name.endsWith(PLAIN_SUFFIX)) this.finish(join(dir, name));
+      for (const { name } of left) if (name.endsWith(PLAIN_SUFFIX)) this.#left.push(join(dir, name));
     } catch (error) {
       throw logFault(`read ${dir}`, error);
     }
-    return { path: this.#next(), lastSeq };
+    return { newest: newestOf(this.#left), path: this.#next(), lastSeq };
+  }
+
+  /** Marks what earlier runs left finished and begins to compress it. */
+  finishLeft(): void {
+    for (const path of this.#left.splice(0)) this.finish(path);
   }
 
   /** True when the segment is big or old enough to be finished. Costs a `stat`: ask now and then, not per record. */
@@ -153,6 +167,19 @@ export class Segments {
     this.#openedMonoMs = this.#options.clock.monoMs();
     return path;
   }
+}
+
+/** The last {@link SETTLED_BYTES} of these segments, oldest first. */
+function newestOf(paths: readonly string[]): LogSpan[] {
+  const spans: LogSpan[] = [];
+  let wanted = SETTLED_BYTES;
+  for (let i = paths.length - 1; i >= 0 && wanted > 0; i--) {
+    const path = paths[i]!;
+    const { size } = statSync(path);
+    spans.unshift({ path, from: Math.max(0, size - wanted) });
+    wanted -= size;
+  }
+  return spans;
 }
 
 /** Segments in order of time; unfinished compressions are removed. */

@@ -71,6 +71,8 @@ export interface ShardOptions {
   readonly syncIntervalMs: number;
   /** Walk the database's pages before opening it. Leave it out only where this process had the shard open before. */
   readonly check: boolean;
+  /** A key that was used before, 0 for none: new ones are greater. */
+  readonly newest?: number;
   /** For tests: what to use instead of LMDB. */
   readonly openStore?: () => ShardStore;
 }
@@ -126,7 +128,7 @@ export class Shard implements ReplayTarget {
     this.#recent = new RecentMessages(options.recentBytes);
     this.#store = store;
     const last = store.lastKey();
-    this.#keys = new SpoolKeys(last);
+    this.#keys = new SpoolKeys(Math.max(last, options.newest ?? 0));
     this.#counted = last === 0;
     this.#committer = new Committer(store, options.durability === "flushed", options.syncIntervalMs, {
       onCommitted: (batch) => this.#committed(batch),

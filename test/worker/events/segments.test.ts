@@ -10,7 +10,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { gunzipSync } from "node:zlib";
 import { ManualClock } from "../../../src/base/clock.js";
@@ -101,6 +101,15 @@ test("a start goes on with the numbers of what is there, plain or compressed, an
   writeFileSync(join(dir, "other.txt"), "");
   const first = await segments.open();
   assert.equal(first.lastSeq, 9n);
+  assert.equal(readdirSync(dir).length, 4, "what was left stays until its newest part was read");
+  assert.deepEqual(
+    first.newest.map(({ path, from }) => [basename(path), from]),
+    [
+      ["20200101-000000.000000000.jsonl", 0],
+      ["20200101-000001.000000000.jsonl", 0],
+    ],
+  );
+  segments.finishLeft();
   appendFileSync(first.path, `${line(10)}{"type":"Bounce","seq":12,"torn`);
   await segments.idle();
   assert.deepEqual(
@@ -112,6 +121,7 @@ test("a start goes on with the numbers of what is there, plain or compressed, an
   const second = await again.open();
   // The torn record's number was taken, too; whether it counts does not matter, reusing 10 or 11 would.
   assert.equal(second.lastSeq, 12n);
+  again.finishLeft();
   await again.idle();
   assert.ok(second.path > first.path);
   const third = new Segments({ dir, maxFileSize: 1000, maxSegmentDurationMs: null, clock, onFault: assert.fail });
