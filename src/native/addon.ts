@@ -1,4 +1,4 @@
-import { ftruncateSync, readFileSync, writeSync } from "node:fs";
+import { fstatSync, ftruncateSync, readFileSync, statSync, writeSync } from "node:fs";
 import { Fault } from "../base/fault.js";
 import type { AddonModule } from "./addon-module.js";
 import type { FreeSpace, Native, Reactor, ReactorOptions } from "./binding.js";
@@ -79,6 +79,11 @@ export class AddonNative implements Native {
     }
     const release = this.#releaser(fd);
     try {
+      // Its last owner removed the file between our opening and locking it: what we hold is nobody's lock.
+      if (statSync(path, { throwIfNoEntry: false })?.ino !== fstatSync(fd).ino) {
+        release();
+        return null;
+      }
       // A server on the stand-in locks with the file's text alone, so that counts too, and ours is left for it to see.
       const owner = livingOwner(readFileSync(path, "latin1"));
       if (owner !== null && owner !== process.pid) {
