@@ -35,6 +35,7 @@ interface GenerateFlags {
   readonly helo: string;
   readonly from: string;
   readonly timeout: number;
+  readonly giveUp: number;
   readonly seed: number;
   readonly json?: boolean;
 }
@@ -75,6 +76,15 @@ export function addGenerateCommand(program: Command): void {
         "60s",
       ),
     )
+    .addOption(
+      optionWithDefault(
+        "--give-up <TIME>",
+        "end when no connection could be made for so long",
+        durationArgument(SECOND_MS),
+        DEFAULT_LOAD.giveUpMs,
+        "5s",
+      ),
+    )
     .option("--seed <N>", "where chance begins: recipients and sizes", wholeArgument(0, 0xffff_ffff), DEFAULT_LOAD.seed)
     .option("--json", "print the result as JSON")
     .addHelpText("after", SIZES_HELP)
@@ -84,7 +94,8 @@ export function addGenerateCommand(program: Command): void {
 const SIZES_HELP = `
 Sizes count the whole message, headers included; k is 1024. "mixed" is made like newsletters and receipts: 2 KiB 20 %,
 5 KiB 20 %, 10 KiB 25 %, 25 KiB 20 %, 50 KiB 10 %, 100 KiB 4 %, 500 KiB 1 %. A connection that is lost, answered 421 or
-451 4.5.3, or left without an answer is opened again and its message sent again; that counts neither way.
+451 4.5.3, or left without an answer is opened again and its message sent again; that counts neither way. When none
+can be opened for the time of --give-up, the run ends.
 Exit status: 0 when all was accepted, 1 when something was refused or the run ended early, 3 when the server cannot be
 reached.`;
 
@@ -143,6 +154,7 @@ async function runGenerate(flags: GenerateFlags): Promise<void> {
     helo: flags.helo,
     sender: flags.from,
     timeoutMs: flags.timeout,
+    giveUpMs: flags.giveUp,
     seed: flags.seed,
   });
   const progress = process.stderr.isTTY ? setInterval(showProgress(run), SECOND_MS) : undefined;

@@ -36,6 +36,8 @@ export interface LoadOptions {
   readonly sender: string;
   /** Longest wait for a reply; then the connection is given up and the message sent again. */
   readonly timeoutMs: number;
+  /** The run ends when for so long there was no connection and none could be made, ms. */
+  readonly giveUpMs: number;
   /** Where chance begins; the same seed gives the same recipients and sizes. */
   readonly seed: number;
 }
@@ -70,5 +72,6 @@ export const DEFAULT_LOAD: Omit<LoadOptions, "target"> = {
   helo: "generator.invalid",
   sender: "load@generator.invalid",
   timeoutMs: 60_000,
+  giveUpMs: 5_000,
   seed: 1,
 };

@@ -5,7 +5,7 @@
  * Owns      `concurrency` connections, each with one message under way, and the count of what came of them
  * When full a rate that the server cannot follow is caught up for at most one second, then given up
  * On failure a lost connection is opened again after a pause and its message sent again, uncounted; when no connection
- *           can be made, or nothing is answered for long, the run ends and says why
+ *           can be made for a few seconds, or nothing is answered for long, the run ends and says why
  */
 import { assert } from "../base/assert.js";
 import { type Clock, SystemClock } from "../base/clock.js";
@@ -67,6 +67,11 @@ class Run implements SlotOwner {
   /** Connections lost since a server last greeted or answered. */
   #failures = 0;
   #everUp = false;
+  /** Connections whose server has greeted. */
+  #upCount = 0;
+  /** Since when connections fail while there is no other, null while there is one or none has failed. */
+  #downSinceMs: number | null = null;
+  #downReason = "";
   #lastMs: number;
   #stopping = false;
   #ending = false;
@@ -146,13 +151,23 @@ class Run implements SlotOwner {
 
   up(): void {
     this.#everUp = true;
+    this.#upCount++;
+    this.#downSinceMs = null;
     this.#failures = 0;
+  }
+
+  down(): void {
+    this.#upCount--;
   }
 
   lost(reason: string): boolean {
     if (this.#ending) return false;
     this.#reconnects++;
     this.#failures++;
+    if (this.#upCount === 0) {
+      this.#downSinceMs ??= this.clock.monoMs();
+      this.#downReason = reason;
+    }
     if (!this.#everUp && this.#failures >= this.options.concurrency) this.#end(reason);
     return !this.#ending;
   }
@@ -175,6 +190,10 @@ class Run implements SlotOwner {
   #sweep(): void {
     const now = this.clock.monoMs();
     for (const slot of this.#slots) slot.checkTime(now);
+    const { giveUpMs } = this.options;
+    if (this.#downSinceMs !== null && now - this.#downSinceMs > giveUpMs) {
+      this.#end(`no connection could be made for ${giveUpMs / 1000} s: ${this.#downReason}`);
+    }
     const underWay = this.#issued - this.#accepted - this.#failed;
     const stuck = underWay > 0 || this.#again.length > 0 || this.#failures > 0;
     if (stuck && now - this.#lastMs > PATIENCE * this.options.timeoutMs) this.#end("nothing was answered for too long");

@@ -28,6 +28,8 @@ export interface SlotOwner {
   returned(mail: Mail): void;
   /** A server greeted. */
   up(): void;
+  /** A connection whose server had greeted is gone. */
+  down(): void;
   /** A connection was lost or could not be made. Returns whether to try again. */
   lost(reason: string): boolean;
   /** A slot is without a connection. */
@@ -115,6 +117,8 @@ export class Slot implements ConnectionHandler, SourcePort {
 
   onClose(fault: Fault | null): void {
     this.#connection = null;
+    if (this.#up) this.#owner.down();
+    this.#up = false;
     this.#machine.end(fault === null ? "the server closed the connection" : fault.message);
     if (this.#reason !== null) this.#retry(this.#reason);
     else if (this.#owner.wanted) this.open();

@@ -101,3 +101,29 @@ test("a server that is not there ends the run", async () => {
   assert.equal(result.accepted, 0);
   assert.match(result.error ?? "", /ECONNREFUSED|refused/i);
 });
+
+test("a server that goes away for good ends the run in a bounded time, with what was accepted before", async () => {
+  const sink = await startSinkThread({ host: "127.0.0.1", port: 0, profile: DEFAULT_PROFILE });
+  const target = { host: sink.host, port: sink.port };
+  // Neither the count nor the wait for answers ends this run.
+  const load = { concurrency: 4, count: 1_000_000_000, timeoutMs: 3_600_000, giveUpMs: 600 };
+  const running = startLoad({ ...DEFAULT_LOAD, target, ...load });
+  while (running.progress().accepted === 0) await new Promise((resolve) => setImmediate(resolve));
+  await sink.stop();
+  const result = await running.done;
+  assert.ok(result.accepted > 0);
+  assert.match(result.error ?? "", /^no connection could be made for 0\.6 s: .*ECONNREFUSED/);
+});
+
+test("a server that comes back in time is used again, and how long it was away is forgotten", async () => {
+  const first = await startSinkThread({ host: "127.0.0.1", port: 0, profile: DEFAULT_PROFILE });
+  const target = { host: first.host, port: first.port };
+  const load = { concurrency: 2, count: null, durationMs: 4500, ratePerSecond: 100, giveUpMs: 3000 };
+  const running = startLoad({ ...DEFAULT_LOAD, target, ...load });
+  while (running.progress().accepted === 0) await new Promise((resolve) => setImmediate(resolve));
+  await first.stop();
+  const second = await startSinkThread({ ...target, profile: DEFAULT_PROFILE });
+  assert.equal((await running.done).error, null);
+  assert.ok((await second.stats()).messages > 0);
+  await second.stop();
+});
