@@ -1,7 +1,9 @@
 import { InvalidArgumentError, Option } from "commander";
 import { parseDuration, parseSize } from "../base/units.js";
 import type { ListenAddress } from "../config/compiled.js";
+import { nearest } from "../config/nearest.js";
 import { isAddress, isHostName } from "../config/text-kinds.js";
+import { RECORD_KINDS, type RecordKind } from "../protocol/records.js";
 
 // Readers of command-line values: each throws commander's `InvalidArgumentError` with what was expected.
 
@@ -73,6 +75,15 @@ export function durationArgument(bareUnitMs: number): (text: string) => number {
       throw new InvalidArgumentError("Expected a duration, as 500ms or 30s.");
     return value;
   };
+}
+
+/** A kind of log record, in any case, added to those that were named before it. */
+export function recordKindArgument(text: string, before: readonly RecordKind[] = []): readonly RecordKind[] {
+  const kind = RECORD_KINDS.find((known) => known.toLowerCase() === text.toLowerCase());
+  if (kind !== undefined) return [...before, kind];
+  throw new InvalidArgumentError(
+    `No such type of record, nearest is ${nearest(text, RECORD_KINDS)}. Known: ${RECORD_KINDS.join(", ")}.`,
+  );
 }
 
 /** A size in bytes from `1024`, `10KiB`, `1MB`; here, as in other load generators, `k` is 1024 and `m` its square. */

@@ -3,7 +3,7 @@ import { Fault } from "../base/fault.js";
 import { ConfigFault, loadConfig } from "../config/load.js";
 import { formatProblems, type Problem } from "../config/problems.js";
 import { loadZone } from "../dns/static-zone.js";
-import { configPath } from "./config-argument.js";
+import { configPath, explainConfig } from "./config-argument.js";
 
 /** Adds `hikyaku check` to the command line. */
 export function addCheckCommand(program: Command): void {
@@ -19,7 +19,7 @@ export function addCheckCommand(program: Command): void {
 
 function check(path: string, json: boolean): number {
   let problems: readonly Problem[] = [];
-  let fault: Fault | null = null;
+  let fault: string | null = null;
   try {
     const loaded = loadConfig(path);
     problems = loaded.warnings;
@@ -27,14 +27,15 @@ function check(path: string, json: boolean): number {
     if (hostsFile !== null) loadZone(hostsFile);
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
-    fault = error;
-    problems = error instanceof ConfigFault ? error.problems : [];
+    const isConfig = error instanceof ConfigFault;
+    fault = isConfig ? explainConfig(path, error) : error.message;
+    problems = isConfig ? error.problems : [];
   }
   if (json) {
-    const unreadable = fault !== null && problems.length === 0 ? fault.message : null;
+    const unreadable = problems.length === 0 ? fault : null;
     process.stdout.write(`${JSON.stringify({ file: path, good: fault === null, unreadable, problems })}\n`);
   } else if (fault !== null) {
-    process.stderr.write(`${fault.message}\n`);
+    process.stderr.write(`${fault}\n`);
   } else {
     if (problems.length > 0) process.stderr.write(`${formatProblems(problems)}\n`);
     process.stdout.write(`${path}: good\n`);

@@ -1,3 +1,4 @@
+import type { Fault } from "../base/fault.js";
 import { ConfigFault, findConfig, type LoadedConfig, loadConfig } from "../config/load.js";
 import { formatProblems } from "../config/problems.js";
 
@@ -17,7 +18,24 @@ export function loadOrExplain(path: string): LoadedConfig | null {
     return loaded;
   } catch (error) {
     if (!(error instanceof ConfigFault)) throw error;
-    process.stderr.write(`${error.message}\n`);
+    process.stderr.write(`${explainConfig(path, error)}\n`);
     return null;
+  }
+}
+
+/** What is wrong with the configuration at `path`, in words for whoever runs a command: one line, or one per problem. */
+export function explainConfig(path: string, fault: Fault): string {
+  if (fault.code !== "config.unreadable") return fault.message;
+  switch (fault.errno) {
+    case "ENOENT":
+      return `the configuration ${path} does not exist: name the file with --config FILE or in HIKYAKU_CONFIG`;
+    case "ENOTDIR":
+      return `the configuration ${path} does not exist: a part of that path is a file, not a directory`;
+    case "EISDIR":
+      return `the configuration ${path} is a directory: name the file in it`;
+    case "EACCES":
+      return `the configuration ${path} may not be read by this user: change its permissions, or use another user`;
+    default:
+      return `the configuration cannot be read: ${fault.message}`;
   }
 }

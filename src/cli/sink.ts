@@ -9,6 +9,7 @@ import { serveStats } from "../sink/stats-server.js";
 import { durationArgument, listenArgument, optionWithDefault, percentArgument, wholeArgument } from "./arguments.js";
 import { reportFaults } from "./command-fault.js";
 import { writeReadyFile } from "./ready-file.js";
+import { ignoreDebuggerSignal } from "./signals.js";
 
 const MINUTE_MS = 60_000;
 const DEFAULT_LISTEN: ListenAddress = { host: "127.0.0.1", port: 2026 };
@@ -92,6 +93,7 @@ function profileOf(flags: SinkFlags): SinkProfile {
 }
 
 async function runSink(flags: SinkFlags, command: Command): Promise<void> {
+  ignoreDebuggerSignal((line) => process.stderr.write(`hikyaku sink: ${line}\n`));
   const profile = profileOf(flags);
   if (profile.fallback.bounce + profile.fallback.defer > 100) {
     command.error("error: --bounce and --defer are more than 100 together", { code: "commander.invalidArgument" });

@@ -7,6 +7,7 @@ import { formatSocketAddress } from "../config/text-kinds.js";
 import { Server, type ServerReady } from "../server.js";
 import { configPath, EX_CONFIG, loadOrExplain } from "./config-argument.js";
 import { pollEvery } from "./log-follow.js";
+import { ignoreDebuggerSignal } from "./signals.js";
 import { tailLog } from "./tail.js";
 
 /** Event lines shown per second at most; a terminal is not for thousands. */
@@ -34,6 +35,7 @@ export function addStartCommand(program: Command, version: string): void {
 }
 
 async function start(flags: StartFlags, version: string): Promise<number> {
+  ignoreDebuggerSignal(notice);
   const loaded = loadOrExplain(configPath(flags.config));
   if (loaded === null) return EX_CONFIG;
   const { config } = loaded;

@@ -1,4 +1,6 @@
 import type { Command } from "commander";
+import { RECORD_KINDS, type RecordKind } from "../protocol/records.js";
+import { recordKindArgument } from "./arguments.js";
 import { configPath, EX_CONFIG, loadOrExplain } from "./config-argument.js";
 import { pollEvery } from "./log-follow.js";
 import { tailLog } from "./tail.js";
@@ -8,7 +10,7 @@ const POLL_MS = 200;
 interface TailFlags {
   readonly config?: string;
   readonly dir?: string;
-  readonly type?: readonly string[];
+  readonly type?: readonly RecordKind[];
   readonly domain?: string;
   readonly all?: boolean;
   readonly follow: boolean;
@@ -22,7 +24,7 @@ export function addTailCommand(program: Command): void {
     .description("follow the event log, over rotations")
     .option("--config <FILE>", "the server's configuration, which says where the log is")
     .option("--dir <DIR>", "the log's directory, instead of the configuration's")
-    .option("--type <TYPE...>", "only records of these types: Reception, Delivery, Bounce, …")
+    .option("--type <TYPE...>", `only records of these types: ${RECORD_KINDS.join(", ")}`, recordKindArgument)
     .option("--domain <DOMAIN>", "only records of this recipient domain")
     .option("--all", "begin with everything that is there, instead of what comes from now on")
     .option("--no-follow", "end when everything that is there was shown")

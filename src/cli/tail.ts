@@ -35,26 +35,51 @@ export function matchesFilter(record: Parsed, filter: TailFilter): boolean {
   return parseQueueName(text(record, "queue")).domain.toLowerCase() === domain;
 }
 
+/** Most characters that are shown of a command that was refused: it is the client's, of any length. */
+const MAX_COMMAND_SHOWN = 120;
+
 /**
- * One line for a terminal: time (UTC), kind, sender, recipient, response, site, time since reception.
+ * One line for a terminal: time (UTC), kind, sender, recipient, response, site, time since reception; a Rejection, which
+ * has no message yet, says instead who was refused what, and the response.
  *
  *     12:03:04 Delivery         a@b.example → c@d.example  250 2.0.0 OK (d.example) 0.012s
+ *     12:03:04 Rejection        192.0.2.7 (client.example): RCPT TO:<c@d.example> from a@b.example  550 5.7.1 No
  *
  * Control characters, which a stranger's reply may hold, are shown as `\xNN` and never reach the terminal.
  */
 export function formatRecord(record: Parsed): string {
   const time = text(record, "event_time").slice(11, 19);
-  const recipient = text(record, "recipient");
-  const parties = `${text(record, "sender") || "<>"} → ${recipient === "" ? "-" : recipient}`;
+  const type = text(record, "type");
+  const who = type === "Rejection" ? refusedWhat(record) : parties(record);
   const site = text(record, "site");
-  const parts = [time, text(record, "type").padEnd(16), `${parties} `, formatResponse(record["response"])];
+  const parts = [time, type.padEnd(16), `${who} `, formatResponse(record["response"])];
   if (site !== "") parts.push(`(${site})`);
   const reason = text(record, "wait_reason");
   if (reason !== "") parts.push(`[${reason}]`);
-  const type = text(record, "type");
   const took = Date.parse(text(record, "event_time")) - Date.parse(text(record, "created_time"));
   if (type !== "Reception" && type !== "Rejection" && Number.isFinite(took)) parts.push(`${(took / 1000).toFixed(3)}s`);
   return visible(parts.join(" "));
+}
+
+function parties(record: Parsed): string {
+  return `${text(record, "sender") || "<>"} → ${text(record, "recipient") || "-"}`;
+}
+
+/** The client, by address and the name that it gave, and what of its doing was refused. */
+function refusedWhat(record: Parsed): string {
+  const peer = object(record["peer_address"]);
+  const name = text(peer, "name");
+  const client = `${text(peer, "addr") || "unknown client"}${name === "" ? "" : ` (${name})`}`;
+  const sender = text(record, "sender");
+  const command = text(object(record["response"]), "command");
+  // MAIL names the sender itself, and before it there is none.
+  const from = sender === "" || /^MAIL/i.test(command) ? "" : ` from ${sender}`;
+  return `${client}${command === "" ? "" : `: ${commandShown(command)}`}${from}`;
+}
+
+function commandShown(command: string): string {
+  if (command === ".") return "the message";
+  return command.length > MAX_COMMAND_SHOWN ? `${command.slice(0, MAX_COMMAND_SHOWN)}…` : command;
 }
 
 /** How `tail` shows what it finds. */
@@ -81,6 +106,10 @@ function formatResponse(value: unknown): string {
   const code = typeof value["code"] === "number" ? String(value["code"]) : "-";
   const detail = isObject(enhanced) ? ` ${enhanced["class"]}.${enhanced["subject"]}.${enhanced["detail"]}` : "";
   return `${code}${detail} ${text(value, "content")}`;
+}
+
+function object(value: unknown): Parsed {
+  return isObject(value) ? value : {};
 }
 
 function isObject(value: unknown): value is Parsed {

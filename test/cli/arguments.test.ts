@@ -6,6 +6,7 @@ import {
   listenArgument,
   percentArgument,
   rateArgument,
+  recordKindArgument,
   sizeArgument,
   targetArgument,
   wholeArgument,
@@ -32,6 +33,7 @@ const READERS: [read: (text: string) => unknown, good: Record<string, unknown>, 
   [rateArgument, { "0.5": 0.5, "1_000": 1000 }, ["", "0", "-1", "fast"]],
   [durationArgument(1), { "20": 20, "1.5s": 1500 }, ["", "-1", "2 lightyears"]],
   [durationArgument(1000), { "20": 20_000, "500ms": 500 }, ["9d"]],
+  [(text) => recordKindArgument(text), { Bounce: ["Bounce"], transientfailure: ["TransientFailure"] }, ["", "Foo"]],
   [sizeArgument, { "1k": 1024, "2M": 2 * 1024 * 1024, "10KiB": 10_240, "2kB": 2000, "77": 77 }, ["", "0", "2GiB", "k"]],
 ];
 
@@ -40,4 +42,12 @@ test("command-line values", () => {
     for (const [text, value] of Object.entries(good)) assert.deepEqual(read(text), value, text);
     for (const text of bad) assert.throws(() => read(text), InvalidArgumentError, JSON.stringify(text));
   }
+});
+
+test("a type of record that does not exist is named with the nearest and with all that do; several add up", () => {
+  assert.throws(
+    () => recordKindArgument("Recption"),
+    /^.*nearest is Reception\. Known: Reception, Delivery, Bounce, .*Rejection, Delayed\.$/,
+  );
+  assert.deepEqual(recordKindArgument("delayed", ["Bounce"]), ["Bounce", "Delayed"]);
 });

@@ -128,6 +128,42 @@ test("a record is shown on one line, and nothing of a stranger's text reaches th
   assert.doesNotThrow(() => formatRecord({}));
 });
 
+const rejection = {
+  type: "Rejection",
+  sender: "a@b.example",
+  recipient: "c@d.example",
+  peer_address: { name: "client.example", addr: "192.0.2.7" },
+  response: {
+    code: 550,
+    enhanced_code: { class: 5, subject: 7, detail: 1 },
+    content: "Relaying denied",
+    command: "RCPT TO:<c@d.example>",
+  },
+  event_time: "2027-01-15T12:03:04.512Z",
+  created_time: "2027-01-15T12:03:04.512Z",
+};
+
+test("a rejection says who was refused what", () => {
+  const shown = (command: string | null, more = {}): string =>
+    formatRecord({ ...rejection, ...more, response: { ...rejection.response, command } });
+  const end = " 550 5.7.1 Relaying denied";
+  assert.equal(
+    formatRecord(rejection),
+    `12:03:04 Rejection        192.0.2.7 (client.example): RCPT TO:<c@d.example> from a@b.example ${end}`,
+  );
+  const client = "12:03:04 Rejection        192.0.2.7 (client.example)";
+  assert.equal(shown("MAIL FROM:<a@b.example>"), `${client}: MAIL FROM:<a@b.example> ${end}`);
+  assert.equal(shown("."), `${client}: the message from a@b.example ${end}`);
+  assert.equal(shown("FROB \u001b[2J", { sender: "" }), `${client}: FROB \\x1b[2J ${end}`);
+  assert.equal(shown(null, { sender: "" }), `${client} ${end}`);
+  const nameless = { sender: "", peer_address: { name: "", addr: "2001:db8::1" } };
+  assert.equal(shown("QUIT now", nameless), `12:03:04 Rejection        2001:db8::1: QUIT now ${end}`);
+  assert.match(
+    shown("x".repeat(2000), { peer_address: null }),
+    /Rejection {8}unknown client: x{120}… from a@b\.example /,
+  );
+});
+
 test("filters look at the kind and at the domain of recipient or queue", () => {
   const only = (types: string[], domain: string | null): boolean => matchesFilter(delivery, { types, domain });
   assert.equal(only([], null), true);

@@ -78,7 +78,7 @@ test("start, a first message, its events on the terminal, tail, stop", async () 
   assert.equal(foreign.status, 403);
 
   const stop = await run("stop", "--endpoint", endpoint);
-  assert.deepEqual([stop.code, stop.out], [0, "stopping\n"]);
+  assert.deepEqual([stop.code, stop.out], [0, "stopping\nstopped\n"]);
   assert.equal((await finished).code, 0);
   const gone = await run("stop", "--endpoint", endpoint);
   assert.equal(gone.code, 3);
@@ -121,7 +121,7 @@ test("a port in use, a spool in use, a spool that cannot be written: one clear l
   const { finished, child } = await startCommand(dir);
   const second = await run("start", "--config", config);
   assert.equal(second.code, 1);
-  assert.match(second.err, /^hikyaku: the spool .* is used by another running server\n$/);
+  assert.match(second.err, /^hikyaku: the spool .* is used by another running server, process \d+\n$/);
   child.kill("SIGTERM");
   child.kill("SIGTERM");
   assert.equal((await finished).code, 0);

@@ -1,0 +1,36 @@
+/** The `hikyaku` command as a process. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+
+const main = new URL("../../src/cli/main.js", import.meta.url).pathname;
+
+/** A command that has ended. */
+export interface Finished {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** A command that runs: its output so far, and its end. */
+export interface Launched {
+  readonly child: ChildProcess;
+  out(): string;
+  err(): string;
+  readonly finished: Promise<Finished>;
+}
+
+/** Starts a command. */
+export function launch(...args: string[]): Launched {
+  const child = spawn(process.execPath, [main, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+  let out = "";
+  let err = "";
+  child.stdout.on("data", (chunk: Buffer) => (out += chunk.toString()));
+  child.stderr.on("data", (chunk: Buffer) => (err += chunk.toString()));
+  const finished = once(child, "close").then(() => ({ code: child.exitCode, out, err }));
+  return { child, out: () => out, err: () => err, finished };
+}
+
+/** Runs a command to its end. */
+export function run(...args: string[]): Promise<Finished> {
+  return launch(...args).finished;
+}
