@@ -1,0 +1,81 @@
+/**
+ * Failures on order, for tests and for operators who rehearse trouble on machines without strace: places in the program
+ * that fail while a file says so.
+ *
+ * Runs on   every thread; each reads the file by itself
+ * Owns      nothing; with HIKYAKU_FAULTS unset a failpoint is one comparison and can do nothing
+ * When full a file longer than 64 KiB is read up to there
+ * On failure a file that is missing or a line that is not understood orders nothing
+ *
+ * HIKYAKU_FAULTS names a file. Each line orders one failure, in force from the moment the line is there until it is gone:
+ *
+ *     spool.commit error EIO          every commit of a spool shard fails with EIO
+ *     disk.free low                   the free-space guard sees a full disk
+ *     egress.send throw poison@x      the worker that sends a message with this text in its recipient dies of a bug
+ *     egress.send loop poison@x       … spins for ever
+ */
+import { readFileSync, statSync } from "node:fs";
+
+/** The places that can fail. */
+export type Failpoint = "spool.commit" | "spool.sync" | "log.write" | "disk.free" | "egress.send" | "memory.used";
+
+/** An order for one failpoint. */
+export interface FaultOrder {
+  readonly point: string;
+  /** What to do, in the words of the failpoint. */
+  readonly action: string;
+  /** The rest of the line; empty when there is none. */
+  readonly argument: string;
+}
+
+const MAX_BYTES = 64 * 1024;
+const file = process.env["HIKYAKU_FAULTS"] ?? "";
+let orders: readonly FaultOrder[] = [];
+let readAs = "";
+
+/** The orders of a file's text; lines that are empty, comments or too short are passed over. */
+export function parseFaultOrders(text: string): FaultOrder[] {
+  return text
+    .slice(0, MAX_BYTES)
+    .split("\n")
+    .map((line) => /^\s*([a-z.]+)\s+([a-z]+)(?:\s+(.*?))?\s*$/.exec(line))
+    .filter((match) => match !== null)
+    .map((match) => ({ point: match[1] as string, action: match[2] as string, argument: match[3] ?? "" }));
+}
+
+/** The order in force for `point`, null when there is none. `about` must contain the order's argument where it matters. */
+export function faultOrder(point: Failpoint, about?: string): FaultOrder | null {
+  if (file === "") return null;
+  for (const order of current()) {
+    if (order.point === point && (about === undefined || about.includes(order.argument))) return order;
+  }
+  return null;
+}
+
+/** An error as the operating system would give it, when `point` is ordered to fail with `error ERRNO`; else null. */
+export function orderedError(point: Failpoint): Error | null {
+  const order = faultOrder(point);
+  if (order === null || order.action !== "error") return null;
+  const errno = order.argument === "" ? "EIO" : order.argument;
+  return Object.assign(new Error(`${errno}: failed on order (HIKYAKU_FAULTS)`), { code: errno });
+}
+
+/** Whether failures can be ordered at all: a start says so. */
+export function faultsFile(): string | null {
+  return file === "" ? null : file;
+}
+
+function current(): readonly FaultOrder[] {
+  try {
+    const { mtimeMs, size, ino } = statSync(file);
+    const as = `${mtimeMs} ${size} ${ino}`;
+    if (as !== readAs) {
+      orders = parseFaultOrders(readFileSync(file, "utf8"));
+      readAs = as;
+    }
+  } catch {
+    orders = [];
+    readAs = "";
+  }
+  return orders;
+}
