@@ -1,29 +1,33 @@
 #!/usr/bin/env bash
-# Compares Hikyaku with Postfix as a relay, on this machine, in one run: the same source (smtp-source -d), the same sink
-# (smtp-sink), every message durable before its 250, end to end until the sink has the last one.
+# Compares Hikyaku with Postfix and Haraka as a relay, on this machine, in one run: the same source (smtp-source -d), the
+# same sink (smtp-sink), end to end until the sink has the last message. Postfix and Hikyaku have every message on disk
+# before its 250; Haraka writes a file and does not sync it. Haraka comes from the package registry and is left out, with
+# a word, where it cannot be installed.
 #
-# Everything lives in a directory of its own (two configurations, two queues, logs) and listens on 127.0.0.1 only; what
-# this script starts it stops, also when it fails. Rounds alternate between the two; the figures are medians.
+# Everything lives in a directory of its own (configurations, queues, logs) and listens on 127.0.0.1 only; what this
+# script starts it stops, also when it fails. Rounds alternate between the servers; the figures are medians.
 set -euo pipefail
 
 usage() {
   cat <<'EOF'
 Usage: bench/load/peers.sh [options]
 
-  --only postfix|hikyaku  measure only one of the two
+  --only LIST             measure only these, comma-separated, of postfix, haraka, hikyaku (default all)
   --sizes LIST            bytes of body, comma-separated (default 1024,10240,102400)
-  --count N               messages per round and size (default 10000; a third of it from 100000 bytes on)
+  --count N               messages per round and size (default 10000)
   --rounds N              rounds per size (default 3)
   --sessions N            connections of the source (default 40)
   --durability MODE       Hikyaku's durability (default flushed)
   --workers N             Hikyaku's worker threads (default: its own default)
   --dir DIR               where queues and logs live while it runs (default: a new directory in TMPDIR or /tmp)
   --markdown FILE         write the table to FILE too
+  --write                 put the table into docs/benchmarks.md, between its marks
   --keep                  leave the directory behind
 EOF
 }
 
-only="" sizes="1024,10240,102400" count=10000 rounds=3 sessions=40 durability=flushed workers="" base="" markdown="" keep=""
+only="postfix,haraka,hikyaku" sizes="1024,10240,102400" count=10000 rounds=3 sessions=40 durability=flushed workers="" base=""
+markdown="" keep="" write=""
 while (($#)); do
   case "$1" in
     --only) only="$2"; shift ;;
@@ -36,12 +40,17 @@ while (($#)); do
     --dir) base="$2"; shift ;;
     --markdown) markdown="$2"; shift ;;
     --keep) keep=1 ;;
+    --write) write=1 ;;
     --help | -h) usage; exit 0 ;;
     *) usage >&2; exit 2 ;;
   esac
   shift
 done
-case "$only" in "" | postfix | hikyaku) ;; *) usage >&2; exit 2 ;; esac
+IFS=, read -r -a servers <<<"$only"
+for server in "${servers[@]}"; do
+  case "$server" in postfix | haraka | hikyaku) ;; *) usage >&2; exit 2 ;; esac
+done
+wanted() { [[ ",$only," == *",$1,"* ]]; }
 
 project="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 export PATH="$PATH:/usr/sbin:/sbin"
@@ -58,23 +67,24 @@ if ! command -v smtp-source >/dev/null || ! command -v smtp-sink >/dev/null; the
   apt-get update -qq >/dev/null
   apt-get install -y -qq --no-install-recommends postfix >/dev/null
 fi
-if [[ $only != hikyaku && $(id -u) != 0 ]]; then
-  echo "peers: Postfix can only be started by root; use --only hikyaku" >&2
+if wanted postfix && [[ $(id -u) != 0 ]]; then
+  echo "peers: Postfix can only be started by root; use --only haraka,hikyaku" >&2
   exit 1
 fi
 
 dir="$(mktemp -d "${base:-${TMPDIR:-/tmp}}/hikyaku-peers.XXXXXX")"
 chmod 755 "$dir"
-sink_pid="" source_pid="" hikyaku_pid="" postfix_up=""
+sink_pid="" source_pid="" hikyaku_pid="" haraka_pid="" postfix_up=""
 
 cleanup() {
   local status=$?
   trap - EXIT INT TERM
   for pid in $source_pid $sink_pid; do kill "$pid" 2>/dev/null || true; done
-  [[ -z $hikyaku_pid ]] || stop_hikyaku
+  [[ -z $hikyaku_pid ]] || stop_server "$hikyaku_pid"
+  [[ -z $haraka_pid ]] || stop_server "$haraka_pid"
   [[ -z $postfix_up ]] || postfix -c "$dir/postfix" stop >/dev/null 2>&1 || postfix -c "$dir/postfix" abort >/dev/null 2>&1 || true
   if [[ $status != 0 ]]; then
-    for log in "$dir/hikyaku.out" "$dir/maillog"; do
+    for log in "$dir/hikyaku.out" "$dir/haraka.out" "$dir/maillog"; do
       [[ ! -s $log ]] || { echo "── the end of $log" >&2; tail -n 15 "$log" >&2; }
     done
   fi
@@ -198,14 +208,44 @@ EOF
   hikyaku_port="$(node -p 'JSON.parse(require("fs").readFileSync(process.argv[1])).smtp[0].port' "$dir/ready.json")"
 }
 
-stop_hikyaku() {
-  kill "$hikyaku_pid" 2>/dev/null || true
+# ── Haraka: two processes, relaying to the sink, its own queue ───────────────────────────────────────────────────
+
+# Installs it; says why not, and returns 1, where that cannot be done.
+install_haraka() {
+  mkdir -p "$dir/haraka/install"
+  echo '{"private":true}' >"$dir/haraka/install/package.json"
+  npm --prefix "$dir/haraka/install" install --ignore-scripts --no-audit --no-fund --loglevel=error Haraka@3 \
+    >"$dir/haraka.out" 2>&1 && return 0
+  echo "peers: Haraka cannot be installed here and is left out: $(tail -n 1 "$dir/haraka.out")" >&2
+  return 1
+}
+
+start_haraka() {
+  local home="$dir/haraka/home"
+  mkdir -p "$home/config" "$home/queue"
+  cp "$dir"/haraka/install/node_modules/Haraka/config/*.ini "$home/config/"
+  echo haraka.invalid >"$home/config/me"
+  echo relay >"$home/config/plugins"
+  echo ERROR >"$home/config/loglevel"
+  echo 127.0.0.0/8 >"$home/config/relay_acl_allow"
+  printf '[relay]\nacl=true\nforce_routing=true\n' >"$home/config/relay.ini"
+  printf '[any]\naction=continue\nnexthop=127.0.0.1:%s\n' "$sink_port" >"$home/config/relay_dest_domains.ini"
+  printf '[domains]\nany={"action":"continue","nexthop":"127.0.0.1:%s"}\n' "$sink_port" >>"$home/config/relay_dest_domains.ini"
+  printf 'enable_tls=false\nlocal_mx_ok=true\n' >"$home/config/outbound.ini"
+  printf 'listen=127.0.0.1:%s\nnodes=2\n' "$haraka_port" >"$home/config/smtp.ini"
+  node "$dir/haraka/install/node_modules/Haraka/bin/haraka" -c "$home" >"$dir/haraka.out" 2>&1 &
+  haraka_pid=$!
+  wait_for_port "$haraka_port"
+}
+
+# Ends a server that this script started.
+stop_server() {
+  kill "$1" 2>/dev/null || true
   for _ in $(seq 200); do
-    kill -0 "$hikyaku_pid" 2>/dev/null || break
+    kill -0 "$1" 2>/dev/null || return 0
     sleep 0.05
   done
-  kill -9 "$hikyaku_pid" 2>/dev/null || true
-  hikyaku_pid=""
+  kill -9 "$1" 2>/dev/null || true
 }
 
 # ── measuring ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -239,14 +279,14 @@ if [[ $(id -u) == 0 ]]; then sink_user=(-u nobody); fi
 round() {
   local server="$1" port="$2" size="$3" messages="$4"
   # smtp-sink ends by itself with the last message: nothing has to be polled, and its end is the time to measure.
-  timeout 600 smtp-sink "${sink_user[@]}" -c -m 1000 -M "$messages" "127.0.0.1:$sink_port" 1024 >"$dir/sink.out" 2>&1 &
+  timeout 300 smtp-sink "${sink_user[@]}" -c -m 1000 -M "$messages" "127.0.0.1:$sink_port" 1024 >"$dir/sink.out" 2>&1 &
   sink_pid=$!
   wait_for_port "$sink_port"
   local machine process=0 thread=0 start end source_end
   machine=$(machine_us)
   if [[ $server == hikyaku ]]; then process=$(process_us "$hikyaku_pid"); thread=$(thread_us "$hikyaku_pid"); fi
   start=$(now_us)
-  smtp-source -d -s "$sessions" -l "$size" -m "$messages" -f load@source.invalid -t load@example.com "127.0.0.1:$port" \
+  timeout 300 smtp-source -d -s "$sessions" -l "$size" -m "$messages" -f load@source.invalid -t load@example.com "127.0.0.1:$port" \
     >"$dir/source.out" 2>&1 &
   source_pid=$!
   wait "$source_pid" || { echo "peers: smtp-source failed: $(tail -n 3 "$dir/source.out")" >&2; return 1; }
@@ -272,20 +312,21 @@ column() { [[ ! -s $1 ]] || awk -v c="$2" '{ print $c }' "$1" | median; }
 
 sink_port="$(free_port)"
 postfix_port="$(free_port)"
-servers=()
-if [[ $only != hikyaku ]]; then start_postfix; servers+=(postfix); fi
-if [[ $only != postfix ]]; then start_hikyaku; servers+=(hikyaku); fi
-port_of() { if [[ $1 == postfix ]]; then echo "$postfix_port"; else echo "$hikyaku_port"; fi; }
+haraka_port="$(free_port)"
+if wanted haraka && ! install_haraka; then
+  mapfile -t servers < <(printf '%s\n' "${servers[@]}" | grep -v haraka)
+fi
+for server in "${servers[@]}"; do "start_$server"; done
+port_of() { local name="$1_port"; echo "${!name}"; }
 
-for server in "${servers[@]}"; do round "$server" "$(port_of "$server")" 1024 $((count < 2000 ? count : 2000)); done
+# Hot code has to be compiled first, in those that are compiled while they run.
+for server in "${servers[@]}"; do round "$server" "$(port_of "$server")" 1024 $((count < 5000 ? count : 5000)); done
 
 IFS=, read -r -a size_list <<<"$sizes"
 for size in "${size_list[@]}"; do
-  messages=$count
-  if ((size >= 100000)); then messages=$((count / 3 > 0 ? count / 3 : 1)); fi
   for ((n = 1; n <= rounds; n++)); do
     for server in "${servers[@]}"; do
-      round "$server" "$(port_of "$server")" "$size" "$messages"
+      round "$server" "$(port_of "$server")" "$size" "$count"
       echo "$result" >>"$dir/$server.$size"
       read -r rate injected _ <<<"$result"
       echo "peers: $size bytes, round $n, $server: $rate msg/s end to end, $injected msg/s taken" >&2
@@ -295,20 +336,35 @@ done
 
 # ── the table ────────────────────────────────────────────────────────────────────────────────────────────────────
 
+ratio_to() {
+  local mine="$1" other="$2"
+  [[ -s $mine && -s $other ]] || return 0
+  awk -v h="$(column "$mine" 1)" -v p="$(column "$other" 1)" 'BEGIN { printf "%.1f", h / p }'
+}
+
 table() {
-  echo "smtp-source -d -s $sessions, smtp-sink; medians of $rounds rounds of $count messages; end to end. $(nproc) cores,"
-  echo "$(stat -f -c %T "$dir") file system. Postfix: its durable queue, tuned for relay. Hikyaku: durability \`$durability\`."
-  echo "CPU is in µs per message: of the whole machine (source and sink included), of Hikyaku, of its scheduler thread."
+  echo "\`bench/load/peers.sh\`: smtp-source -d -s $sessions, smtp-sink; medians of $rounds rounds of $count messages; end to end."
+  echo "$(nproc) cores, $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), $(stat -f -c %T "$dir") file system, Node $(node -p process.versions.node)."
+  echo "Postfix: its durable queue, tuned for relay. Haraka: two processes, its queue, which does not sync. Hikyaku:"
+  echo "durability \`$durability\`, workers ${workers:-by default}. CPU is in µs per message: of Hikyaku's whole process, and of its scheduler thread."
   echo
-  echo "| Body | Postfix msg/s | Hikyaku msg/s | Ratio | Taken, Postfix | Taken, Hikyaku | Machine CPU, Postfix | Machine CPU, Hikyaku | Hikyaku CPU | Scheduler CPU |"
-  echo "|---|---|---|---|---|---|---|---|---|---|"
+  echo "| Body | Postfix msg/s | Haraka msg/s | Hikyaku msg/s | to Postfix | to Haraka | Hikyaku CPU | Scheduler CPU |"
+  echo "|---|---|---|---|---|---|---|---|"
   local size
   for size in "${size_list[@]}"; do
-    local p="$dir/postfix.$size" h="$dir/hikyaku.$size" ratio=""
-    if [[ -s $p && -s $h ]]; then
-      ratio="$(awk -v h="$(column "$h" 1)" -v p="$(column "$p" 1)" 'BEGIN { printf "%.1f", h / p }')"
-    fi
-    echo "| $size | $(column "$p" 1) | $(column "$h" 1) | $ratio | $(column "$p" 2) | $(column "$h" 2) | $(column "$p" 3) | $(column "$h" 3) | $(column "$h" 4) | $(column "$h" 5) |"
+    local p="$dir/postfix.$size" k="$dir/haraka.$size" h="$dir/hikyaku.$size"
+    echo "| $size | $(column "$p" 1) | $(column "$k" 1) | $(column "$h" 1) | $(ratio_to "$h" "$p") | $(ratio_to "$h" "$k") | $(column "$h" 4) | $(column "$h" 5) |"
   done
 }
-if [[ -n $markdown ]]; then table | tee "$markdown"; else table; fi
+
+table >"$dir/table.md"
+cat "$dir/table.md"
+[[ -z $markdown ]] || cp "$dir/table.md" "$markdown"
+if [[ -n $write ]]; then
+  awk -v table="$dir/table.md" '
+    /<!-- peers: begin -->/ { print; print ""; while ((getline line < table) > 0) print line; print ""; skip = 1 }
+    /<!-- peers: end -->/ { skip = 0 }
+    !skip { if ($0 !~ /<!-- peers: begin -->/) print }
+  ' "$project/docs/benchmarks.md" >"$dir/benchmarks.md"
+  cp "$dir/benchmarks.md" "$project/docs/benchmarks.md"
+fi
