@@ -8,7 +8,8 @@
         "native/sockets.cc",
         "native/reactor.cc",
         "native/reactor_calls.cc",
-        "native/sync.cc"
+        "native/sync.cc",
+        "native/codec.cc"
       ],
       "defines": ["NAPI_VERSION=8", "_GNU_SOURCE"],
       "cflags_cc!": ["-fno-exceptions"],

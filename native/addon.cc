@@ -4,6 +4,7 @@
 #include <node_api.h>
 #include <unistd.h>
 
+#include "codec.h"
 #include "errors.h"
 #include "reactor.h"
 #include "state.h"
@@ -13,7 +14,7 @@
 namespace hikyaku {
 
 /** Raised with every change of the calls, so that a build of another version is not taken; see src/native/addon.ts. */
-constexpr int32_t kFaceVersion = 1;
+constexpr int32_t kFaceVersion = 2;
 
 ThreadState::ThreadState(napi_env environment, uv_loop_t* event_loop) : env(environment), loop(event_loop) {
   napi_add_async_cleanup_hook(env, &ThreadState::CleanUp, this, &hook_);
@@ -79,5 +80,6 @@ NAPI_MODULE_INIT() {
   hikyaku::DefineSocketCalls(state, exports);
   hikyaku::DefineReactorCalls(state, exports);
   hikyaku::DefineSyncCalls(state, exports);
+  hikyaku::DefineCodecCalls(state, exports);
   return exports;
 }

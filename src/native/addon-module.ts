@@ -50,6 +50,9 @@ export interface AddonModule {
   syncDirectory(token: number, path: string): number;
   freeSpace(token: number, path: string): number;
   lock(path: string): number;
+
+  // ── codec.cc ─────────────────────────────────────────────────────────────────────────────────────────────────────
+  scanContent(source: Uint8Array, start: number, end: number, cells: Int32Array): number;
 }
 
 /** Gets the result of each disk job; the last four are 0 unless free space was asked for. */
@@ -69,7 +72,7 @@ export const RowKind = { accepted: 1, connected: 2, data: 3, end: 4, writable: 5
 export const ROW_CELLS = 4;
 
 /** `kFaceVersion` of `native/addon.cc`. */
-const FACE_VERSION = 1;
+const FACE_VERSION = 2;
 
 /** Where the build puts the addon: `build/Release` of the nearest directory above that has a `package.json`. */
 export function addonPath(): string {

@@ -1,7 +1,9 @@
 import { fstatSync, ftruncateSync, readFileSync, statSync, writeSync } from "node:fs";
+import { assert } from "../base/assert.js";
 import { Fault } from "../base/fault.js";
 import type { AddonModule } from "./addon-module.js";
 import type { FreeSpace, Native, Reactor, ReactorOptions } from "./binding.js";
+import { type ContentState, type ScanContent, scanContent } from "./content-scan.js";
 import { faultFrom, listenFault } from "./faults.js";
 import { livingOwner, ownerText } from "./lock-owner.js";
 import { AddonReactor } from "./reactor.js";
@@ -26,6 +28,8 @@ export class AddonNative implements Native {
   readonly perThreadListeners = true;
 
   readonly #addon: AddonModule;
+  /** A scan on its way into the addon and back: state, length of the line, longest line, bits, NUL. */
+  readonly #cells = new Int32Array(5);
   readonly #jobs = new Map<number, (result: DiskResult) => void>();
   #lastToken = 0;
   readonly #syncs = new SyncGroups((fd, done) => {
@@ -104,6 +108,24 @@ export class AddonNative implements Native {
     };
   }
 
+  readonly scanContent: ScanContent = (source, start, end, scan) => {
+    if (end - start < SHORT_SCAN) return scanContent(source, start, end, scan);
+    const cells = this.#cells;
+    cells[0] = scan.state;
+    cells[1] = scan.lineLength;
+    cells[2] = scan.longestLine;
+    cells[3] = scan.bits;
+    cells[4] = scan.nul ? 1 : 0;
+    const at = this.#addon.scanContent(source, start, end, cells);
+    assert(at >= start, "a scan is of bytes that are there");
+    scan.state = cells[0] as ContentState;
+    scan.lineLength = cells[1] as number;
+    scan.longestLine = cells[2] as number;
+    scan.bits = cells[3] as number;
+    scan.nul = cells[4] === 1;
+    return at;
+  };
+
   #releaser(fd: number): () => void {
     return once(() => this.#addon.releaseHeld(fd));
   }
@@ -124,6 +146,9 @@ export class AddonNative implements Native {
 
 /** EAGAIN, with which flock refuses, on every Linux. */
 const LOCKED = 11;
+
+/** Runs below this are scanned by the script: the call would cost more than it saves (bench/micro/dot-decoder.ts). */
+const SHORT_SCAN = 1024;
 
 const NO_SPACE: FreeSpace = { freeBytes: 0, totalBytes: 0, freeInodes: 0, totalInodes: 0 };
 

@@ -4,6 +4,7 @@ import { createServer, isIP } from "node:net";
 import { threadId } from "node:worker_threads";
 import { errnoOf, Fault } from "../base/fault.js";
 import type { FreeSpace, Native, Reactor, ReactorOptions } from "./binding.js";
+import { scanContent } from "./content-scan.js";
 import { faultFrom, listenFault } from "./faults.js";
 import { livingOwner, ownerText } from "./lock-owner.js";
 import { StandInReactor } from "./stand-in-reactor.js";
@@ -25,6 +26,7 @@ export const hasReusePort: boolean = (() => {
 export class StandIn implements Native {
   readonly kind = "stand-in";
   readonly perThreadListeners = hasReusePort;
+  readonly scanContent = scanContent;
 
   readonly #syncs = new SyncGroups((fd, done) =>
     fdatasync(fd, (error) => done(error === null ? null : errnoOf(error))),

@@ -1,5 +1,5 @@
+import { ContentScan, ContentState, type ScanContent, scanContent } from "../native/content-scan.js";
 import type { Content } from "./content.js";
-import { ContentScan, ContentState, scanContent } from "./content-scan.js";
 
 /**
  * Content after DATA, undone of its dots (RFC 5321 §4.5.2), out of chunks cut anywhere.
@@ -25,6 +25,8 @@ export interface DecoderLimits {
   readonly maxLineOctets: number;
   /** Refuse content with a bare CR or LF, instead of repairing it. */
   readonly denyBare: boolean;
+  /** How content is scanned; by default the script does it. */
+  readonly scan?: ScanContent;
 }
 
 const LF = 0x0a;
@@ -41,11 +43,13 @@ export class DotDecoder {
   readonly #scan = new ContentScan();
   readonly #limits: DecoderLimits;
   readonly #content: Content;
+  readonly #scanContent: ScanContent;
   #state: ContentState = ContentState.lineStart;
 
   constructor(limits: DecoderLimits, content: Content) {
     this.#limits = limits;
     this.#content = content;
+    this.#scanContent = limits.scan ?? scanContent;
   }
 
   /** The end of data has been read. */
@@ -77,7 +81,7 @@ export class DotDecoder {
         at++;
       } else if (state <= ContentState.text) {
         const from = at;
-        at = scanContent(source, from, end, scan);
+        at = this.#scanContent(source, from, end, scan);
         if (at > from) this.#keep(source, from, at);
         state = scan.state;
         if (state === ContentState.bareLf) {

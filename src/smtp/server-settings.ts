@@ -1,4 +1,5 @@
 import type { SmtpListenerConfig } from "../config/compiled.js";
+import { type ScanContent, scanContent } from "../native/content-scan.js";
 import type { ReceivedContent } from "./content.js";
 import type { DecoderLimits } from "./dot-decoder.js";
 import { formatLines, printableAscii, type Reply } from "./reply.js";
@@ -30,6 +31,8 @@ export interface ServerOptions
    * those last in their group, and whoever goes on without the answer is not talking to us. Default true.
    */
   readonly enforceGroups?: boolean;
+  /** How content is scanned: the native side's way. Default: the script's. */
+  readonly scan?: ScanContent;
 }
 
 /** One listener's options with everything made of them that every session would make again. One per listener and thread. */
@@ -69,6 +72,7 @@ export class ServerSettings {
       maxOctets: options.maxMessageSize,
       maxLineOctets: options.lineLengthHardLimit,
       denyBare: options.invalidLineEndings === "Deny",
+      scan: options.scan ?? scanContent,
     };
     this.enforceGroups = options.enforceGroups ?? true;
     this.#countHops = options.countHops;

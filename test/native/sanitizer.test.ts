@@ -66,7 +66,7 @@ test("the addon's tests under the address and undefined-behaviour sanitizers", a
     // A child of a test run reports in the runner's own language otherwise.
     NODE_TEST_CONTEXT: "",
   };
-  for (const file of ["addon.test.js", "threads.test.js"]) {
+  for (const file of ["addon.test.js", "threads.test.js", "../smtp/dot-decoder.test.js"]) {
     const { stdout, stderr } = await run(process.execPath, ["--test-reporter=tap", join(import.meta.dirname, file)], {
       env,
     }).catch((error: { stdout: string; stderr: string }) => error);

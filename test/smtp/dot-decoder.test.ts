@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { BufferPool } from "../../src/base/buffer-pool.js";
+import type { ScanContent } from "../../src/native/content-scan.js";
+import { loadNative } from "../../src/native/load.js";
 import { Content } from "../../src/smtp/content.js";
 import { ContentFault, DotDecoder } from "../../src/smtp/dot-decoder.js";
 
@@ -9,6 +11,7 @@ interface Limits {
   readonly maxOctets?: number;
   readonly maxLineOctets?: number;
   readonly denyBare?: boolean;
+  readonly scan?: ScanContent;
 }
 
 interface Decoded {
@@ -90,6 +93,29 @@ const pieces = fc.array(
   ),
   { maxLength: 25 },
 );
+
+test("dot decoder: the addon's scan says what the script's says, also where lines are long and the cut is anywhere", (t) => {
+  const { kind, scanContent } = loadNative();
+  if (kind !== "addon") {
+    t.skip("the addon is not built");
+    return;
+  }
+  const line = fc.oneof(
+    fc.string({ unit: fc.constantFrom("a", "b", ".", "\xe9", "\t"), maxLength: 120 }),
+    fc.string({ unit: fc.constantFrom("a", "\r", "\n", "\0", "."), maxLength: 20 }),
+  );
+  const text = fc
+    .array(line, { minLength: 30, maxLength: 120 })
+    .map((lines) => `${lines.join("\r\n")}\r\n.\r\nRSET\r\n`);
+  const large = fc.array(fc.integer({ min: 1, max: 5000 }), { maxLength: 4 });
+  fc.assert(
+    fc.property(text, large, fc.boolean(), (input, lengths, denyBare) => {
+      const whole = `${"x".repeat(30)}\r\n${input}`;
+      assert.deepEqual(decode(whole, lengths, { denyBare, scan: scanContent }), decode(whole, [], { denyBare }));
+    }),
+    { numRuns: 400 },
+  );
+});
 
 test("dot decoder: agrees with the reference on anything, however it is cut", () => {
   fc.assert(

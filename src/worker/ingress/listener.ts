@@ -6,12 +6,14 @@
  * When full connections over `max_connections` hear 421 and are closed
  * On failure a socket that cannot listen is a fault of the start
  */
+
 import { assert } from "../../base/assert.js";
 import { BufferPool } from "../../base/buffer-pool.js";
 import type { Clock } from "../../base/clock.js";
 import type { Durability, SmtpListenerConfig } from "../../config/compiled.js";
 import { countHops } from "../../mail/headers.js";
 import type { Connection, Listener, Reactor } from "../../native/binding.js";
+import { loadNative } from "../../native/load.js";
 import type { SharedState } from "../../protocol/layout/shared-state.js";
 import { Counter } from "../../protocol/metrics.js";
 import type { ResponseText } from "../../protocol/records.js";
@@ -60,7 +62,7 @@ export class IngressListener {
     this.config = config;
     this.#index = index;
     this.#parts = parts;
-    this.settings = new ServerSettings({ ...config, countHops });
+    this.settings = new ServerSettings({ ...config, countHops, scan: loadNative().scanContent });
     this.relay = new RelayRules(config);
     this.nowMs = parts.clock.monoMs();
     this.#openCounts = parts.shared.listenerConnections(parts.thread);

@@ -27,6 +27,9 @@ export const ContentState = {
 /** One of {@link ContentState}. */
 export type ContentState = (typeof ContentState)[keyof typeof ContentState];
 
+/** Scans `source[start, end)`, going on from `scan`; see {@link scanContent}. */
+export type ScanContent = (source: Buffer, start: number, end: number, scan: ContentScan) => number;
+
 /** What the scan found out so far. */
 export class ContentScan {
   /** Where the scan stopped. */
