@@ -17,6 +17,7 @@ export enum Counter {
   bytesSent,
   logRecords,
   logWriteFailures,
+  rejectionsUnlogged,
   spoolBatches,
   spoolBatchedOperations,
   spoolFailures,
@@ -63,6 +64,13 @@ export const METRICS: readonly MetricRow[] = [
   row(Counter.bytesSent, "smtp_client_bytes_sent", "counter", null, "Bytes of delivered messages"),
   row(Counter.logRecords, "log_records_total", "counter", null, "Event records written"),
   row(Counter.logWriteFailures, "log_write_failures_total", "counter", null, "Failed writes of the event log"),
+  row(
+    Counter.rejectionsUnlogged,
+    "log_rejections_dropped_total",
+    "counter",
+    null,
+    "Rejection records left out while the event log could not be written",
+  ),
   row(Counter.spoolBatches, "spool_batches_total", "counter", null, "Transactions committed to the spool"),
   row(
     Counter.spoolBatchedOperations,

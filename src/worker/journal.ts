@@ -4,8 +4,9 @@
  * Runs on   a worker
  * Owns      the worker's end of the log file
  * When full (the disk does not take lines) lines wait in memory; the worker publishes no outcome and takes no mail until
- *           they are written, so what waits is bounded by the sessions that are open
- * On failure `healthy` is false and the fault is reported once; the next flush tries again
+ *           they are written, so what waits is bounded by the sessions that are open; refusals are counted, not written
+ * On failure `healthy` is false, a gauge that all threads can read says so, and the fault is reported once; the next flush
+ *           tries again
  */
 import { assert } from "../base/assert.js";
 import type { Clock } from "../base/clock.js";
@@ -66,8 +67,12 @@ export class Journal {
     this.#append(this.#lines.message(kind, seq, nowMs, message, response, attempt, reason, "Uncategorized"));
   }
 
-  /** Writes a record about a refusal. */
+  /** Writes a record about a refusal. While the log cannot be written it is only counted: clients make as many as they like. */
   rejection(facts: RejectionFacts): void {
+    if (!this.#healthy) {
+      (this.#counters[Counter.rejectionsUnlogged] as number)++;
+      return;
+    }
     this.#append(this.#lines.rejection(this.#file.shared.nextSeq(), this.#clock.wallMs(), facts));
   }
 

@@ -347,8 +347,8 @@ class ResidentWorker implements SchedulerCommands {
   /** Outcomes are told, the log is written, the shards are committed and closed. */
   async #finish(): Promise<void> {
     try {
-      this.#journal.flush();
-      this.#shards.settle();
+      // With the log unwritten its messages stay in the spool: the next start finds them, and sends some a second time.
+      if (this.#journal.flush()) this.#shards.settle();
       await this.#shards.close();
       this.#reports.message({ kind: "stopped" });
       this.#reports.flush();

@@ -80,6 +80,8 @@ export class EgressSession implements ConnectionHandler, ClientHost {
   #quitting = false;
   /** How to serve on when the connection that is ending is gone; null when the session ends with it. */
   #again: SessionStep | null = null;
+  /** The session cannot be: what its first message will be told. */
+  #early: Fate | null = null;
   #progressSeen = 0;
   #deadlineMs = Number.POSITIVE_INFINITY;
 
@@ -107,7 +109,8 @@ export class EgressSession implements ConnectionHandler, ClientHost {
   give(assigned: Assigned): boolean {
     if (this.#quitting || this.#phase === "over") return false;
     this.#hand.push(assigned);
-    if (this.#phase === "serving" && this.#hand.length === 1) this.#sendNext();
+    if (this.#early !== null) this.#giveUp(this.#early);
+    else if (this.#phase === "serving" && this.#hand.length === 1) this.#sendNext();
     return true;
   }
 
@@ -178,13 +181,17 @@ export class EgressSession implements ConnectionHandler, ClientHost {
       return;
     }
     const first = this.#hand.shift();
+    if (first === undefined) {
+      // Fixed addresses are judged at once, before the message that the session was opened for has come.
+      this.#early = fate;
+      return;
+    }
     this.#phase = "over";
     this.#dropConnection();
     for (const assigned of this.#hand.splice(0)) {
       this.#host.settled(this, assigned, { kind: "returned" }, "goes-on");
     }
-    if (first === undefined) this.#host.ended(this);
-    else this.#host.settled(this, first, fate, "unreachable");
+    this.#host.settled(this, first, fate, "unreachable");
   }
 
   /** The present address cannot be used. */
