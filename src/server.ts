@@ -10,7 +10,7 @@
  *     stop:  no new mail ▸ deliveries under way ▸ workers ▸ log ▸ HTTP ▸ sink ▸ ports ▸ lock
  */
 import { type HttpListener, startHttpListener } from "./admin/http-listener.js";
-import { counterFamilies, type MetricFamily } from "./admin/metrics-text.js";
+import { counterFamilies, histogramFamilies, type MetricFamily } from "./admin/metrics-text.js";
 import { schedulerFamilies } from "./admin/scheduler-metrics.js";
 import type { WorkerIndex } from "./base/brands.js";
 import { SystemClock } from "./base/clock.js";
@@ -166,7 +166,8 @@ export class Server {
           this.#scheduler.workerLost(index);
           const informed = this.#askLog(index);
           this.#failure ??= new Fault("worker.lost", `worker ${index} died: ${reason}`);
-          if (this.#ready !== null) events.notice(`worker ${index} died and is being replaced: ${reason}`);
+          const along = config.spool.durability === "deferred" ? "; its mail in memory only is lost, with records" : "";
+          if (this.#ready !== null) events.notice(`worker ${index} died and is being replaced${along}: ${reason}`);
           this.#check();
           wake();
           return informed;
@@ -325,7 +326,11 @@ export class Server {
   }
 
   #metrics(): MetricFamily[] {
-    return [...counterFamilies(this.#shared), ...schedulerFamilies(this.#scheduler)];
+    return [
+      ...counterFamilies(this.#shared),
+      ...histogramFamilies(this.#shared),
+      ...schedulerFamilies(this.#scheduler),
+    ];
   }
 
   // ── the end ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -23,6 +23,11 @@ export enum Counter {
   spoolQuarantined,
   shardsUnhealthy,
   workersLost,
+  forcedFlushes,
+  deferredMessages,
+  deferredBytes,
+  deferredStored,
+  deferredLost,
 }
 
 /** One counter's face outside. */
@@ -81,6 +86,29 @@ export const METRICS: readonly MetricRow[] = [
     "Shards that refuse mail after a failed commit",
   ),
   row(Counter.workersLost, "workers_lost_total", "counter", null, "Worker threads that died and were replaced"),
+  row(
+    Counter.forcedFlushes,
+    "spool_forced_flushes_total",
+    "counter",
+    null,
+    "Syncs that a message asked for beyond the server's durability",
+  ),
+  row(Counter.deferredMessages, "spool_deferred_messages", "gauge", null, "Accepted messages in memory only"),
+  row(Counter.deferredBytes, "spool_deferred_bytes", "gauge", null, "Bytes charged for them"),
+  row(
+    Counter.deferredStored,
+    "spool_deferred_stored_total",
+    "counter",
+    null,
+    "Messages in memory only that were stored after all",
+  ),
+  row(
+    Counter.deferredLost,
+    "spool_deferred_lost_total",
+    "counter",
+    null,
+    "Messages in memory only that a worker's death took along",
+  ),
 ];
 
 /** How many counters a thread's block has. */
