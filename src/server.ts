@@ -31,6 +31,7 @@ import { DEFAULT_PROFILE } from "./sink/options.js";
 import { startSinkThread } from "./sink/sink-thread.js";
 import { DiskGuard } from "./threads/disk-guard.js";
 import { LogRotation } from "./threads/log-rotation.js";
+import { LogWatch } from "./threads/log-watch.js";
 import { MainLoop } from "./threads/main-loop.js";
 import { type OpenLog, openLog } from "./threads/open-log.js";
 import { reservePorts } from "./threads/reserve-ports.js";
@@ -188,6 +189,8 @@ export class Server {
     const paths = [config.spool.path, config.log.dir];
     this.#guard = new DiskGuard(loadNative(), config.spool, paths, (low) => this.#onDisk(low));
     undo.push(() => this.#guard.stop());
+    const watch = new LogWatch(this.#shared, (line) => events.notice(line));
+    undo.push(() => watch.stop());
   }
 
   #onDisk(low: string | null): void {
@@ -322,6 +325,7 @@ export class Server {
     if (this.#ready === null) return "starting";
     if (this.#low !== null) return this.#low;
     if (this.#shared.sum(Counter.shardsUnhealthy) > 0) return "the spool is unhealthy";
+    if (this.#shared.sum(Counter.logsUnwritable) > 0) return "the event log cannot be written";
     return this.#shared.messages >= this.#shared.maxMessages ? "too many messages are waiting" : null;
   }
 

@@ -28,6 +28,7 @@ export enum Counter {
   deferredBytes,
   deferredStored,
   deferredLost,
+  logsUnwritable,
 }
 
 /** One counter's face outside. */
@@ -108,6 +109,13 @@ export const METRICS: readonly MetricRow[] = [
     "counter",
     null,
     "Messages in memory only that a worker's death took along",
+  ),
+  row(
+    Counter.logsUnwritable,
+    "log_writers_unhealthy",
+    "gauge",
+    null,
+    "Workers that cannot write the event log, and so take no mail",
   ),
 ];
 

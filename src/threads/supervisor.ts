@@ -236,6 +236,7 @@ export class Supervisor {
     counters[Counter.clientConnectionsOpen] = 0;
     counters[Counter.deferredMessages] = 0;
     counters[Counter.deferredBytes] = 0;
+    counters[Counter.logsUnwritable] = 0;
     shared.listenerConnections(1 + seat.index).fill(0);
     if (reason === null) {
       if (this.#living === 0) this.#whenAllGone?.();
