@@ -10,7 +10,7 @@
  *     stop:  no new mail ▸ deliveries under way ▸ workers ▸ log ▸ HTTP ▸ sink ▸ ports ▸ lock
  */
 import { type HttpListener, startHttpListener } from "./admin/http-listener.js";
-import { counterFamilies, type MetricFamily } from "./admin/metrics-text.js";
+import { counterFamilies, histogramFamilies, type MetricFamily } from "./admin/metrics-text.js";
 import { schedulerFamilies } from "./admin/scheduler-metrics.js";
 import type { WorkerIndex } from "./base/brands.js";
 import { SystemClock } from "./base/clock.js";
@@ -31,6 +31,7 @@ import { DEFAULT_PROFILE } from "./sink/options.js";
 import { startSinkThread } from "./sink/sink-thread.js";
 import { DiskGuard } from "./threads/disk-guard.js";
 import { LogRotation } from "./threads/log-rotation.js";
+import { LogWatch } from "./threads/log-watch.js";
 import { MainLoop } from "./threads/main-loop.js";
 import { type OpenLog, openLog } from "./threads/open-log.js";
 import { reservePorts } from "./threads/reserve-ports.js";
@@ -166,7 +167,8 @@ export class Server {
           this.#scheduler.workerLost(index);
           const informed = this.#askLog(index);
           this.#failure ??= new Fault("worker.lost", `worker ${index} died: ${reason}`);
-          if (this.#ready !== null) events.notice(`worker ${index} died and is being replaced: ${reason}`);
+          const along = config.spool.durability === "deferred" ? "; its mail in memory only is lost, with records" : "";
+          if (this.#ready !== null) events.notice(`worker ${index} died and is being replaced${along}: ${reason}`);
           this.#check();
           wake();
           return informed;
@@ -187,6 +189,8 @@ export class Server {
     const paths = [config.spool.path, config.log.dir];
     this.#guard = new DiskGuard(loadNative(), config.spool, paths, (low) => this.#onDisk(low));
     undo.push(() => this.#guard.stop());
+    const watch = new LogWatch(this.#shared, (line) => events.notice(line));
+    undo.push(() => watch.stop());
   }
 
   #onDisk(low: string | null): void {
@@ -321,11 +325,16 @@ export class Server {
     if (this.#ready === null) return "starting";
     if (this.#low !== null) return this.#low;
     if (this.#shared.sum(Counter.shardsUnhealthy) > 0) return "the spool is unhealthy";
+    if (this.#shared.sum(Counter.logsUnwritable) > 0) return "the event log cannot be written";
     return this.#shared.messages >= this.#shared.maxMessages ? "too many messages are waiting" : null;
   }
 
   #metrics(): MetricFamily[] {
-    return [...counterFamilies(this.#shared), ...schedulerFamilies(this.#scheduler)];
+    return [
+      ...counterFamilies(this.#shared),
+      ...histogramFamilies(this.#shared),
+      ...schedulerFamilies(this.#scheduler),
+    ];
   }
 
   // ── the end ──────────────────────────────────────────────────────────────────────────────────────────────────────

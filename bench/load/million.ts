@@ -29,7 +29,13 @@ async function fill(spoolPath: string): Promise<void> {
     shard: 0 as ShardIndex,
     durability: "committed",
     clock,
-    events: { onRemoved() {}, onBatch() {}, onQuarantined() {}, onFault: (_shard, fault) => Promise.reject(fault) },
+    events: {
+      onRemoved() {},
+      onBatch() {},
+      onWritten() {},
+      onQuarantined() {},
+      onFault: (_shard, fault) => Promise.reject(fault),
+    },
     recentBytes: 0,
     syncIntervalMs: 60_000,
     check: false,
@@ -58,6 +64,7 @@ async function fill(spoolPath: string): Promise<void> {
           flags: 0,
           dueMs: clock.steadyMs() + DAY_MS,
           forceFlush: false,
+          deferred: false,
         };
         shard.storeTransaction(transaction, {
           onStored: (fault) => {

@@ -22,7 +22,8 @@ import type { ShardIndex } from "../../src/base/brands.js";
 import { SystemClock } from "../../src/base/clock.js";
 import { shardDirectory } from "../../src/worker/spool/directories.js";
 import type { Reception } from "../../src/worker/spool/envelope.js";
-import { Shard, type ShardOptions } from "../../src/worker/spool/shard.js";
+import { Shard } from "../../src/worker/spool/shard.js";
+import type { ShardOptions } from "../../src/worker/spool/shard-options.js";
 
 const WRITERS = 200;
 const messages = Number(process.argv[2] ?? 40_000);
@@ -196,7 +197,7 @@ const reception: Reception = {
   sessionId: "0123456789abcdef",
   durability: "flushed",
 };
-const nothing = { onRemoved: ignore, onBatch: ignore, onQuarantined: ignore, onFault: ignore };
+const nothing = { onRemoved: ignore, onBatch: ignore, onWritten: ignore, onQuarantined: ignore, onFault: ignore };
 
 async function shard(name: string, size: number, more: Partial<ShardOptions>, removing: boolean): Promise<void> {
   const spoolPath = mkdtempSync(join(tmpdir(), "hikyaku-bench-"));
@@ -221,7 +222,8 @@ async function shard(name: string, size: number, more: Partial<ShardOptions>, re
       next();
     };
     const message = { firstKey, content, sender: "news@example.com", recipients, reception };
-    spool.storeTransaction({ ...message, meta: null, flags: 0, dueMs: 0, forceFlush: false }, { onStored });
+    const plain = { meta: null, flags: 0, dueMs: 0, forceFlush: false, deferred: false };
+    spool.storeTransaction({ ...message, ...plain }, { onStored });
   };
   const file = join(shardDirectory(spoolPath, options.shard), "data.mdb");
   await measure(

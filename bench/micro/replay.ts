@@ -67,7 +67,7 @@ const shard = Shard.open({
   shard: 0 as ShardIndex,
   durability: "flushed",
   clock: new SystemClock(),
-  events: { onRemoved: ignore, onBatch: ignore, onQuarantined: ignore, onFault: ignore },
+  events: { onRemoved: ignore, onBatch: ignore, onWritten: ignore, onQuarantined: ignore, onFault: ignore },
   recentBytes: 0,
   syncIntervalMs: 1000,
   check: false,

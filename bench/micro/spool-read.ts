@@ -24,7 +24,7 @@ for (const size of [1024, 10_240]) {
       shard: 0 as ShardIndex,
       durability: "committed",
       clock: new SystemClock(),
-      events: { onRemoved: ignore, onBatch: ignore, onQuarantined: ignore, onFault: ignore },
+      events: { onRemoved: ignore, onBatch: ignore, onWritten: ignore, onQuarantined: ignore, onFault: ignore },
       recentBytes,
       syncIntervalMs: 1000,
       check: true,
@@ -53,6 +53,7 @@ for (const size of [1024, 10_240]) {
             flags: 0,
             dueMs: 0,
             forceFlush: false,
+            deferred: false,
           },
           { onStored: i === COUNT - 1 ? () => resolve() : ignore },
         );

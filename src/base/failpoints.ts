@@ -10,6 +10,9 @@
  * HIKYAKU_FAULTS names a file. Each line orders one failure, in force from the moment the line is there until it is gone:
  *
  *     spool.commit error EIO          every commit of a spool shard fails with EIO
+ *     spool.commit stray              a commit leaves a rejected promise behind that nobody holds, as lmdb-js may
+ *     spool.sync error EIO            every sync fails, in the mode `flushed` the commit with it
+ *     log.write error ENOSPC          no line of the event log can be written
  *     disk.free low                   the free-space guard sees a full disk
  *     egress.send throw poison@x      the worker that sends a message with this text in its recipient dies of a bug
  *     egress.send loop poison@x       … spins for ever

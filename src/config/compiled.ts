@@ -36,6 +36,8 @@ export interface SpoolConfig {
   /** Absolute. */
   readonly path: string;
   readonly durability: Durability;
+  /** Most bytes of mail that a worker holds in memory only. */
+  readonly deferredMemory: number;
   readonly minFreeSpace: FreeLimit;
   readonly minFreeInodes: FreeLimit;
   /** Most messages that may wait on this node; one more is answered 452. */

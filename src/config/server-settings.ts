@@ -118,7 +118,13 @@ const spool = {
   durability: setting("durability", choice<Durability>("flushed", "committed", "deferred"), {
     fallback: "flushed" as const,
     about:
-      'What is true when a message is accepted: "flushed": it is on disk; "committed": it survives a crash of the process; "deferred": it is in memory until its first failed attempt.',
+      'What is true when a message is accepted: "flushed": it is on disk; "committed": it survives a crash of the process; "deferred": it is in memory, and stored as with "committed" when its first attempt fails or does not begin within 0.2 s.',
+  }),
+  deferredMemory: setting("deferred_memory", size({ min: 0, max: 1024 * 1024 ** 3 }), {
+    fallback: 64 * 1024 * 1024,
+    reload: "start",
+    about:
+      'With durability "deferred": most bytes of accepted messages that a worker holds in memory only. Beyond, a message is stored before it is accepted, as with "committed".',
   }),
   minFreeSpace: setting("min_free_space", freeLimit(), {
     fallback: { fraction: 0.1 },
@@ -139,6 +145,7 @@ const spool = {
 export const spoolTable: Kind<SpoolConfig> = table(Object.values(spool), (reader) => ({
   path: reader.get(spool.path),
   durability: reader.get(spool.durability),
+  deferredMemory: reader.get(spool.deferredMemory),
   minFreeSpace: reader.get(spool.minFreeSpace),
   minFreeInodes: reader.get(spool.minFreeInodes),
   maxMessages: reader.get(spool.maxMessages),

@@ -41,28 +41,44 @@ export function countHops(buffer: Buffer, start: number, end: number): number {
   return hops;
 }
 
+/** Index of the first field of this name (lower case, without the colon), -1 when there is none. */
+export function fieldAt(buffer: Buffer, start: number, end: number, name: string): number {
+  const wanted = nameBytes(name);
+  let at = start;
+  while (at < end) {
+    const byte = buffer[at] as number;
+    if (byte === LF || (byte === CR && at + 1 < end && buffer[at + 1] === LF)) return -1;
+    if ((byte | LOWER) === wanted[0] && isField(buffer, at, end, wanted)) return at;
+    at = nextLine(buffer, at, end);
+  }
+  return -1;
+}
+
+let lastName = "";
+let lastBytes = RECEIVED;
+
+/** The bytes of a name; those of the last one are kept. */
+function nameBytes(name: string): Buffer {
+  if (name !== lastName) {
+    lastName = name;
+    lastBytes = Buffer.from(name, "latin1");
+  }
+  return lastBytes;
+}
+
 /**
  * The value of the first field of this name, unfolded (RFC 5322 §2.2.3), without blanks around it. Null when there is none.
  * Bytes are taken as UTF-8 (RFC 6532).
  * @param name lower case, without the colon.
  */
 export function headerValue(buffer: Buffer, start: number, end: number, name: string): string | null {
-  const wanted = Buffer.from(name, "latin1");
-  let at = start;
-  while (at < end) {
-    const byte = buffer[at] as number;
-    if (byte === LF || (byte === CR && at + 1 < end && buffer[at + 1] === LF)) return null;
-    if ((byte | LOWER) === wanted[0] && isField(buffer, at, end, wanted)) {
-      const from = buffer.indexOf(COLON, at) + 1;
-      const to = fieldEnd(buffer, at, end);
-      return buffer
-        .toString("utf8", from, to)
-        .replace(/\r?\n(?=[ \t])/g, "")
-        .trim();
-    }
-    at = nextLine(buffer, at, end);
-  }
-  return null;
+  const at = fieldAt(buffer, start, end, name);
+  if (at < 0) return null;
+  const from = buffer.indexOf(COLON, at) + 1;
+  return buffer
+    .toString("utf8", from, fieldEnd(buffer, at, end))
+    .replace(/\r?\n(?=[ \t])/g, "")
+    .trim();
 }
 
 /** Whether the line at `at` begins with this field name, in any case, and its colon; blanks before the colon are allowed. */
@@ -79,7 +95,7 @@ function isField(buffer: Buffer, at: number, end: number, name: Buffer): boolean
 }
 
 /** Index behind the field that begins at `at`, with its folded lines. */
-function fieldEnd(buffer: Buffer, at: number, end: number): number {
+export function fieldEnd(buffer: Buffer, at: number, end: number): number {
   let next = nextLine(buffer, at, end);
   while (next < end && (buffer[next] === SPACE || buffer[next] === TAB)) next = nextLine(buffer, next, end);
   return next;

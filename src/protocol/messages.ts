@@ -76,6 +76,8 @@ export interface Dispose {
   readonly site: string;
   readonly pool: string | null;
   readonly source: string | null;
+  /** The order stands only if the entry does not exist; otherwise it is answered `returned`. */
+  readonly ifMissing: boolean;
 }
 
 /** A file of the event log. */

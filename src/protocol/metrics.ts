@@ -24,6 +24,12 @@ export enum Counter {
   spoolQuarantined,
   shardsUnhealthy,
   workersLost,
+  forcedFlushes,
+  deferredMessages,
+  deferredBytes,
+  deferredStored,
+  deferredLost,
+  logsUnwritable,
 }
 
 /** One counter's face outside. */
@@ -89,6 +95,36 @@ export const METRICS: readonly MetricRow[] = [
     "Shards that refuse mail after a failed commit",
   ),
   row(Counter.workersLost, "workers_lost_total", "counter", null, "Worker threads that died and were replaced"),
+  row(
+    Counter.forcedFlushes,
+    "spool_forced_flushes_total",
+    "counter",
+    null,
+    "Syncs that a message asked for beyond the server's durability",
+  ),
+  row(Counter.deferredMessages, "spool_deferred_messages", "gauge", null, "Accepted messages in memory only"),
+  row(Counter.deferredBytes, "spool_deferred_bytes", "gauge", null, "Bytes charged for them"),
+  row(
+    Counter.deferredStored,
+    "spool_deferred_stored_total",
+    "counter",
+    null,
+    "Messages in memory only that were stored after all",
+  ),
+  row(
+    Counter.deferredLost,
+    "spool_deferred_lost_total",
+    "counter",
+    null,
+    "Messages in memory only that a worker's death took along",
+  ),
+  row(
+    Counter.logsUnwritable,
+    "log_writers_unhealthy",
+    "gauge",
+    null,
+    "Workers that cannot write the event log, and so take no mail",
+  ),
 ];
 
 /** How many counters a thread's block has. */

@@ -7,6 +7,8 @@ export class Counters {
   transient = 0;
   returned = 0;
   quarantined = 0;
+  /** Not found by a session of another worker than their owner, who was then asked. */
+  absent = 0;
   /** Decided here, without a session. */
   expired = 0;
   discarded = 0;

@@ -4,7 +4,7 @@ import type { Core } from "./core.js";
 import type { EgressPath } from "./egress-path.js";
 import { RowFlag, State } from "./message-table.js";
 import type { WorkerPort } from "./ports.js";
-import { DISCARDED, DROPPED, NO_SUCH_DOMAIN, NULL_MX, TOO_OLD } from "./replies.js";
+import { DISCARDED, DROPPED, LOST, NO_SUCH_DOMAIN, NULL_MX, TOO_OLD } from "./replies.js";
 import { EXPIRED, nextAttemptMs, requeueMs } from "./retry-plan.js";
 
 /**
@@ -85,6 +85,33 @@ export class Disposal {
     return true;
   }
 
+  /**
+   * A session of another worker could not find it: its owner says whether it still exists. If it does it comes back
+   * ({@link undone}); if not (it was in the memory of a worker that died) the owner writes the record of its loss. While
+   * the owner cannot be asked it is put off.
+   */
+  account(row: Row): void {
+    const { table, placement } = this.#core;
+    const port = this.#owner(row);
+    if (port === null || !port.roomForRare()) {
+      this.#putOff(row);
+      return;
+    }
+    this.#write(port, row, "AdminBounce", LOST, null, 0, null, true);
+    placement.retire(row, false);
+    table.flags[row] |= RowFlag.disposing;
+  }
+
+  /** The owner has not done what it was told: the message waits again, `later` not at once. False for a stray answer. */
+  undone(row: Row, later: boolean): boolean {
+    const { table, placement } = this.#core;
+    if (table.state[row] !== State.retiring || !table.has(row, RowFlag.disposing)) return false;
+    table.flags[row] &= ~RowFlag.disposing;
+    if (later) this.#putOff(row);
+    else placement.giveBack(row);
+    return true;
+  }
+
   #end(row: Row, record: RecordKind, response: ResponseText, reason: DelayReason | null): boolean {
     const { table, placement, counters } = this.#core;
     const port = this.#owner(row);
@@ -107,6 +134,7 @@ export class Disposal {
     reason: DelayReason | null,
     dueMs: number,
     path: EgressPath | null,
+    ifMissing = false,
   ): void {
     const { table, placement } = this.#core;
     port.dispose({
@@ -122,6 +150,7 @@ export class Disposal {
       site: path?.definition.name ?? "",
       pool: placement.queueOf(row).pool.name,
       source: path?.definition.source.name ?? null,
+      ifMissing,
     });
   }
 

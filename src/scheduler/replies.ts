@@ -28,6 +28,9 @@ export const DROPPED: ResponseText = reply(
   `${INTERNAL}DispatcherDrop: the delivering thread ended before it told the outcome; due again at once`,
 );
 
+/** It was in the memory of a worker that died, and nowhere else (durability `deferred`). */
+export const LOST: ResponseText = reply(551, [5, 3, 0], "lost with the thread that had it in memory");
+
 /** The route could not be found (reference §6, 6c). */
 export function noRoute(reason: string): ResponseText {
   return reply(451, [4, 4, 4], `${INTERNAL}${reason}`);

@@ -31,6 +31,10 @@ export class Settlement {
       this.#disposed(row);
       return;
     }
+    if (kind === OutcomeKind.returned && id === 0) {
+      if (!this.#disposal.undone(row, (flags & OutcomeFlag.later) !== 0)) counters.stray++;
+      return;
+    }
     const session = sessions.find(id);
     const ours = inHandOf(table, row, id);
     if (session !== undefined) this.#follow(session, row, kind, flags);
@@ -163,6 +167,10 @@ export class Settlement {
         counters.quarantined++;
         if (removing) placement.retire(row, false);
         else placement.settle(row);
+        break;
+      case OutcomeKind.absent:
+        counters.absent++;
+        this.#disposal.account(row);
         break;
       case OutcomeKind.disposed:
         break;

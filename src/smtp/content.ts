@@ -37,6 +37,8 @@ export interface ReceivedContent {
   readonly longestLine: number;
   /** Puts a header, ending in CRLF, in front. ASCII, or UTF-8 in a message that came with SMTPUTF8. */
   prepend(header: string): void;
+  /** Takes parts of the buffer out: fields of the header section, line ends included, as from, to, from, to … in order. */
+  cut(parts: readonly number[]): void;
   /** The bytes as they are now, without a copy. */
   bytes(): Buffer;
   /** Keeps the buffer from being used again: it now belongs to the caller for as long as it likes. */
@@ -92,6 +94,18 @@ export class Content implements ReceivedContent {
     if (octets > this.start) this.#makeHeadRoom(octets);
     this.start -= octets;
     this.buffer.write(header, this.start, octets === header.length ? "latin1" : "utf8");
+  }
+
+  cut(parts: readonly number[]): void {
+    // From the last part on, so that every octet moves once; what is before them is short: it is a header.
+    let to = parts[parts.length - 1] ?? this.start;
+    for (let i = parts.length - 2; i >= 0; i -= 2) {
+      const from = i === 0 ? this.start : (parts[i - 1] as number);
+      const length = (parts[i] as number) - from;
+      this.buffer.copyWithin(to - length, from, from + length);
+      to -= length;
+    }
+    if (parts.length > 0) this.start = to;
   }
 
   bytes(): Buffer {

@@ -6,6 +6,7 @@
  * When full below a limit of the configuration: `low` says so, clients hear 452, deliveries and removals go on
  * On failure a file system that cannot be asked changes nothing; it is reported once
  */
+import { faultOrder } from "../base/failpoints.js";
 import { messageOf } from "../base/fault.js";
 import type { FreeLimit, SpoolConfig } from "../config/compiled.js";
 import type { FreeSpace, Native } from "../native/binding.js";
@@ -36,7 +37,7 @@ export class DiskGuard {
 
   /** Asks now. */
   async look(): Promise<void> {
-    let low: string | null = null;
+    let low = faultOrder("disk.free")?.action === "low" ? "free space is low on order (HIKYAKU_FAULTS)" : null;
     for (const path of this.#paths) {
       try {
         low ??= shortage(path, await this.#native.freeSpace(path), this.#limits);

@@ -23,6 +23,11 @@ export class ShardProgress {
     return this.#known;
   }
 
+  /** The greatest key known of the shard; mail in memory only may be behind what is stored. */
+  get newest(): number {
+    return this.#newest;
+  }
+
   /** A worker has opened the shard, whose greatest key is `lastKey`: keys above it will be new ones. */
   opened(lastKey: number): void {
     this.#known = true;

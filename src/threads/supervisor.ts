@@ -182,7 +182,7 @@ export class Supervisor {
         shard,
         announce: told.ranges(),
         settled: log.settledIn(shard),
-        newest: log.newestIn(shard),
+        newest: Math.max(log.newestIn(shard), told.newest),
         known: told.known,
       })),
       up,
@@ -234,6 +234,9 @@ export class Supervisor {
     const counters = shared.counters(1 + seat.index);
     counters[Counter.connectionsOpen] = 0;
     counters[Counter.clientConnectionsOpen] = 0;
+    counters[Counter.deferredMessages] = 0;
+    counters[Counter.deferredBytes] = 0;
+    counters[Counter.logsUnwritable] = 0;
     shared.listenerConnections(1 + seat.index).fill(0);
     if (reason === null) {
       if (this.#living === 0) this.#whenAllGone?.();

@@ -9,6 +9,7 @@
  */
 import type { Row, ShardIndex, SpoolKey } from "../base/brands.js";
 import type { Durability } from "../config/compiled.js";
+import { OutcomeFlag, OutcomeKind } from "../protocol/layout/frames.js";
 import { createdMs, messageId } from "../protocol/message-id.js";
 import type { Dispose } from "../protocol/messages.js";
 import { Counter } from "../protocol/metrics.js";
@@ -16,7 +17,7 @@ import { isTerminal, type ResponseText } from "../protocol/records.js";
 import { NO_ATTEMPT } from "./events/record.js";
 import type { Journal } from "./journal.js";
 import type { Shards } from "./shards.js";
-import type { Envelope } from "./spool/envelope.js";
+import type { Envelope, SpooledMessage, Unreadable } from "./spool/envelope.js";
 
 /** See the file's header. */
 export class Decisions {
@@ -25,11 +26,12 @@ export class Decisions {
   readonly #shards: Shards;
   readonly #journal: Journal;
   readonly #counters: Float64Array;
-  readonly #disposed: (row: Row) => void;
+  readonly #answer: (row: Row, kind: OutcomeKind, flags: number) => void;
 
   /**
    * @param node see `nodeDigits`.
-   * @param disposed tells the scheduler that a terminal record is written; it leaves after the log.
+   * @param answer tells the scheduler what became of an order: `disposed` when a terminal record is written (it leaves
+   *   after the log), `returned` when none was.
    */
   constructor(
     node: string,
@@ -37,20 +39,21 @@ export class Decisions {
     shards: Shards,
     journal: Journal,
     counters: Float64Array,
-    disposed: (row: Row) => void,
+    answer: (row: Row, kind: OutcomeKind, flags: number) => void,
   ) {
     this.#node = node;
     this.#durability = durability;
     this.#shards = shards;
     this.#journal = journal;
     this.#counters = counters;
-    this.#disposed = disposed;
+    this.#answer = answer;
   }
 
   /** The scheduler has decided about a message without a session: its record, and what follows from it. */
   dispose(order: Dispose): void {
     const { shard, key, row, record, response } = order;
     const found = this.#shards.read(shard, key);
+    if (isTerminal(record) && this.#notNow(order, found)) return;
     if (found.kind === "message" && record !== "Rejection") {
       const facts = {
         id: messageId(this.#node, shard, key),
@@ -67,16 +70,42 @@ export class Decisions {
     if (isTerminal(record)) {
       (this.#counters[record === "Delivery" ? Counter.delivered : Counter.failures] as number)++;
       this.#shards.removeSoon(shard, key, row);
-      this.#disposed(row);
+      this.#answer(row, OutcomeKind.disposed, 0);
     } else if (found.kind === "message" || found.kind === "failed") {
       if (record === "TransientFailure") (this.#counters[Counter.transientFailures] as number)++;
       this.#shards.own(shard).reschedule(key, order.attempts, order.dueMs);
     }
   }
 
+  /** An end that is not to be written: of what cannot be read now, of what exists after all, of what is lost already. */
+  #notNow(order: Dispose, found: SpooledMessage | Unreadable): boolean {
+    const { shard, key, row } = order;
+    if (found.kind === "failed") {
+      this.#answer(row, OutcomeKind.returned, OutcomeFlag.later);
+    } else if (found.kind === "missing" && this.#shards.defers) {
+      this.lost(shard, key);
+      this.#shards.removeSoon(shard, key, row);
+      this.#answer(row, OutcomeKind.disposed, 0);
+    } else if (order.ifMissing) {
+      this.#shards.own(shard).deferred?.save(key);
+      this.#answer(row, OutcomeKind.returned, 0);
+    } else return false;
+    return true;
+  }
+
+  /** A message was in the memory of a worker that died, and nowhere else: its end, as far as the log is concerned. */
+  lost(shard: ShardIndex, key: SpoolKey): void {
+    (this.#counters[Counter.deferredLost] as number)++;
+    this.#unread(shard, key, null, "lost: it was only in the memory of a thread that died (durability deferred)");
+  }
+
   /** An entry was damaged and is in quarantine now: the end of the message, as far as the log is concerned. */
   quarantined(shard: ShardIndex, key: SpoolKey, reason: string, known: Envelope | null): void {
     (this.#counters[Counter.spoolQuarantined] as number)++;
+    this.#unread(shard, key, known, `moved to quarantine: ${reason}`);
+  }
+
+  #unread(shard: ShardIndex, key: SpoolKey, known: Envelope | null, content: string): void {
     const reception = {
       protocol: "",
       ehlo: null,
@@ -95,7 +124,7 @@ export class Decisions {
     const response: ResponseText = {
       code: 551,
       enhanced: [5, 3, 0],
-      content: `moved to quarantine: ${reason}`,
+      content,
       command: null,
     };
     this.#journal.message("AdminBounce", facts, response, NO_ATTEMPT, null);

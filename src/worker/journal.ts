@@ -113,6 +113,7 @@ export class Journal {
       (this.#counters[Counter.logWriteFailures] as number)++;
       if (this.#healthy && this.#file.fault !== null) this.#onFault(this.#file.fault);
     }
+    this.#counters[Counter.logsUnwritable] = written ? 0 : 1;
     this.#healthy = written;
     return written;
   }

@@ -10,12 +10,15 @@ import { assert } from "../base/assert.js";
 import type { Row, ShardIndex, SpoolKey } from "../base/brands.js";
 import type { Clock } from "../base/clock.js";
 import { Fault, messageOf } from "../base/fault.js";
+import { Histogram, observe } from "../protocol/histograms.js";
+import type { SharedState } from "../protocol/layout/shared-state.js";
 import { Counter } from "../protocol/metrics.js";
 import type { WorkerInit } from "./init.js";
 import { RECENT_CONTENT_BYTES } from "./recent-content.js";
 import type { Envelope, SpooledMessage, Unreadable } from "./spool/envelope.js";
 import { bodies } from "./spool/lmdb-store.js";
-import { Shard, type ShardEvents } from "./spool/shard.js";
+import { Shard } from "./spool/shard.js";
+import type { ShardEvents } from "./spool/shard-options.js";
 import { ShardReader } from "./spool/shard-reader.js";
 
 /** Recently stored messages kept in memory per worker, so that a first attempt need not read them. */
@@ -25,6 +28,8 @@ const FIRST_MEND_MS = 500;
 const LONGEST_MEND_MS = 30_000;
 /** In the weaker modes of durability, how long after a commit the disk is asked to keep it. */
 const SYNC_INTERVAL_MS = 1000;
+/** `deferred`: how long a message may wait in memory for its first attempt to begin. */
+const DEFERRED_WAIT_MS = 200;
 
 /** What the worker hears from its shards. */
 export interface ShardsEvents {
@@ -47,15 +52,21 @@ export class Shards {
   readonly #mending = new Set<Shard>();
   readonly #events: ShardsEvents;
   readonly #counters: Float64Array;
+  readonly #histograms: Float64Array;
+  /** Mail may be in memory only. */
+  readonly defers: boolean;
   #closed = false;
   readonly #settled: { shard: Shard; key: SpoolKey; row: Row }[] = [];
 
   /** @throws {Fault} `spool.unwritable`, `spool.damaged`. */
-  constructor(init: WorkerInit, clock: Clock, counters: Float64Array, events: ShardsEvents) {
+  constructor(init: WorkerInit, clock: Clock, shared: SharedState, events: ShardsEvents) {
+    const counters = shared.counters(1 + init.index);
     const { spool } = init.config;
     this.#spoolPath = spool.path;
     this.#events = events;
     this.#counters = counters;
+    this.#histograms = shared.histograms(1 + init.index);
+    this.defers = spool.durability === "deferred";
     counters[Counter.shardsUnhealthy] = 0;
     const heard: ShardEvents = {
       onRemoved: (_shard, tokens) => events.removed(tokens),
@@ -65,6 +76,7 @@ export class Shards {
         counters[Counter.spoolBatchedOperations] = stats.stored + stats.removed;
         events.batch();
       },
+      onWritten: (tookMs, stored) => this.#onWritten(tookMs, stored),
       onQuarantined: (shard, key, reason, envelope) => events.quarantined(shard, key, reason, envelope),
       onFault: (index, fault) => {
         (counters[Counter.spoolFailures] as number)++;
@@ -83,11 +95,49 @@ export class Shards {
         events: heard,
         recentBytes: RECENT_BYTES,
         syncIntervalMs: SYNC_INTERVAL_MS,
+        deferral: { maxBytes: spool.deferredMemory, waitMs: DEFERRED_WAIT_MS },
         check: !known,
         newest,
       };
       this.#own.set(shard, Shard.open(options));
     }
+  }
+
+  #onWritten(tookMs: number, stored: number): void {
+    if (stored < 0) observe(this.#histograms, Histogram.syncSeconds, tookMs / 1000);
+    else observe(this.#histograms, Histogram.commitSeconds, tookMs / 1000);
+    if (stored > 0) observe(this.#histograms, Histogram.batchMessages, stored);
+  }
+
+  /** Shows what is in memory only, and what the disk was made to keep. */
+  count(): void {
+    let messages = 0;
+    let bytes = 0;
+    let stored = 0;
+    let forced = 0;
+    for (const { deferred, stats } of this.#own.values()) {
+      messages += deferred?.count ?? 0;
+      bytes += deferred?.bytes ?? 0;
+      stored += deferred?.spilled ?? 0;
+      forced += stats.forcedFlushes;
+    }
+    this.#counters[Counter.deferredMessages] = messages;
+    this.#counters[Counter.deferredBytes] = bytes;
+    this.#counters[Counter.deferredStored] = stored;
+    this.#counters[Counter.forcedFlushes] = forced;
+  }
+
+  /** A session of this worker has a message in hand, or gives it back: as long as it waits it may be stored. */
+  inHand(shard: ShardIndex, key: SpoolKey, inHand: boolean): void {
+    if (!this.defers) return;
+    const deferred = this.#own.get(shard)?.deferred;
+    if (inHand) deferred?.taken(key);
+    else deferred?.untaken(key);
+  }
+
+  /** The storage failed in a way that no shard was told of: none is trusted before it was opened again. */
+  distrust(fault: Fault): void {
+    for (const shard of this.#own.values()) shard.distrust(fault);
   }
 
   /**
@@ -153,7 +203,6 @@ export class Shards {
 
   /** Gives back the memory of a content that {@link read} gave and that is nobody's any more. */
   releaseBody(content: Buffer): void {
-    // Remembered messages are small and not from the pool, which ignores them.
     if (content.length > RECENT_CONTENT_BYTES) bodies.release(content);
   }
 
@@ -167,12 +216,20 @@ export class Shards {
     for (const { shard, key, row } of this.#settled) shard.remove(key, row);
     this.#settled.length = 0;
     for (const shard of this.#own.values()) shard.commitNow();
+    this.count();
   }
 
-  /** Commits and closes everything. */
+  /** Stores what is in memory only, commits and closes everything. What could not be stored is told as a fault. */
   async close(): Promise<void> {
     this.#closed = true;
-    for (const shard of this.#own.values()) await shard.close();
+    for (const shard of this.#own.values()) {
+      await shard.close();
+      const lost = shard.deferred?.count ?? 0;
+      if (lost === 0) continue;
+      const why = shard.fault?.message ?? "the spool is closed";
+      this.#events.fault(new Fault("spool.commit-failed", `${lost} messages in memory only are lost: ${why}`));
+    }
+    this.count();
     for (const reader of this.#readers.values()) await reader.close();
   }
 }

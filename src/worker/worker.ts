@@ -17,7 +17,7 @@ import { Fault, messageOf } from "../base/fault.js";
 import { systemRandom } from "../base/random.js";
 import type { Reactor } from "../native/binding.js";
 import { loadNative } from "../native/load.js";
-import { type CloseReason, OutcomeKind } from "../protocol/layout/frames.js";
+import type { CloseReason } from "../protocol/layout/frames.js";
 import { SharedState } from "../protocol/layout/shared-state.js";
 import { createdMs, nodeDigits } from "../protocol/message-id.js";
 import type { DownMessage, LogSegment } from "../protocol/messages.js";
@@ -38,6 +38,7 @@ import { Reload } from "./reload.js";
 import { Reports } from "./reports.js";
 import { type SchedulerCommands, SchedulerLink } from "./scheduler-link.js";
 import { Shards } from "./shards.js";
+import { isStoreError } from "./spool/lmdb-store.js";
 
 /** Receive arena, shared by all connections of the thread. */
 const ARENA_BYTES = 1 << 20;
@@ -108,7 +109,7 @@ class ResidentWorker implements SchedulerCommands {
     this.#reactor = loadNative().createReactor({ arenaBytes: ARENA_BYTES, onTurn: () => this.#turn() });
     const wake = (): void => this.#reactor.requestTurn();
     this.#sleeper = new Sleeper(this.#shared.words, SharedState.bellIndex(1 + init.index), wake);
-    this.#shards = new Shards(init, this.#clock, this.#counters, {
+    this.#shards = new Shards(init, this.#clock, this.#shared, {
       removed: (tokens) => this.#reports.retired(tokens),
       batch: wake,
       quarantined: (shard, key, reason, envelope) => {
@@ -118,9 +119,13 @@ class ResidentWorker implements SchedulerCommands {
       fault: (fault) => this.#fault(fault),
       mended: (shard) => this.#reports.message({ kind: "mended", shard }),
     });
-    const { durability } = config.spool;
-    this.#decisions = new Decisions(this.#node, durability, this.#shards, this.#journal, this.#counters, (row) =>
-      this.#reports.outcome(row, 0 as SessionId, OutcomeKind.disposed, 0, 0),
+    this.#decisions = new Decisions(
+      this.#node,
+      config.spool.durability,
+      this.#shards,
+      this.#journal,
+      this.#counters,
+      (row, kind, flags) => this.#reports.outcome(row, 0 as SessionId, kind, flags, 0),
     );
     this.#reload = new Reload({
       roomy: () => this.#link.roomy,
@@ -134,6 +139,7 @@ class ResidentWorker implements SchedulerCommands {
     this.#egress = this.#makeEgress(new Names(config.dns, this.#clock, wake));
     this.#listeners = config.smtpListeners.map((listener, index) => this.#makeListener(listener, index));
     this.#sweepTimer = setInterval(() => this.#sweep(), SWEEP_MS);
+    process.on("unhandledRejection", this.#onStray);
     for (const { shard, announce, settled } of init.shards) {
       this.#reload.add(this.#shards.own(shard), announce, settled);
     }
@@ -181,6 +187,9 @@ class ResidentWorker implements SchedulerCommands {
       counters: this.#counters,
       resolve: (host, strategy, done) => names.resolve(host, strategy, done),
       owns: (shard) => this.#shards.owns(shard),
+      defers: this.#shards.defers,
+      inHand: (shard, key, inHand) => this.#shards.inHand(shard, key, inHand),
+      lost: (shard, key) => this.#decisions.lost(shard, key),
       read: (shard, key) => this.#shards.read(shard, key),
       releaseBody: (content) => this.#shards.releaseBody(content),
       remove: (shard, key, row) => this.#shards.removeSoon(shard, key, row),
@@ -317,6 +326,13 @@ class ResidentWorker implements SchedulerCommands {
 
   // ── trouble ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
+  /** lmdb-js rejects promises that nobody can hold: then nothing of the storage is believed until it was opened anew. */
+  readonly #onStray = (reason: unknown): void => {
+    // A bug of ours ends the thread, as without this handler.
+    if (!isStoreError(reason)) throw reason;
+    this.#shards.distrust(new Fault("spool.commit-failed", `spool failed unseen: ${messageOf(reason)}`));
+  };
+
   #fault(fault: Fault): void {
     this.#reports.message({ kind: "fault", code: fault.code, message: fault.message });
   }
@@ -355,6 +371,7 @@ class ResidentWorker implements SchedulerCommands {
       this.#journal.close();
       this.#link.publish();
       this.#reactor.close();
+      process.off("unhandledRejection", this.#onStray);
       this.#resolve();
     } catch (error) {
       this.#reject(error);

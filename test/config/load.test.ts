@@ -20,6 +20,7 @@ test("an empty file is the sandbox with its defaults", () => {
     assert.deepEqual(config.spool, {
       path: join(directory, "var/spool"),
       durability: "flushed",
+      deferredMemory: 67_108_864,
       minFreeSpace: { fraction: 0.1 },
       minFreeInodes: { fraction: 0.1 },
       maxMessages: 10_000_000,
@@ -104,6 +105,7 @@ protocol = "null"
   assert.deepEqual(config.spool, {
     path: "/srv/hikyaku/queue",
     durability: "committed",
+    deferredMemory: 67_108_864,
     minFreeSpace: { fraction: 0.025 },
     minFreeInodes: { count: 1000 },
     maxMessages: 5,

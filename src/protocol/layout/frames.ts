@@ -102,12 +102,17 @@ export enum OutcomeKind {
   transient = 2,
   /** Refused for good (5xx); the Bounce record is written. */
   bounced = 3,
-  /** Never tried (the session ended first): goes back to waiting, no attempt counted, nothing logged. */
+  /**
+   * Never tried (the session ended first): goes back to waiting, no attempt counted, nothing logged. Not of a session (0):
+   * what a `dispose` asked for was not done.
+   */
   returned = 4,
   /** The spool entry cannot be read; it was moved to quarantine and is gone from the spool. */
   quarantined = 5,
   /** Not of a session (0): the terminal record of a `dispose` is written, its removal follows. */
   disposed = 6,
+  /** The entry is not there to read, and its shard is another worker's: only that one knows whether it exists. */
+  absent = 7,
 }
 
 /** Facts that come with an outcome. */
@@ -118,6 +123,8 @@ export enum OutcomeFlag {
   connectFailed = 2,
   /** The worker that reports owns the shard and removes the entry itself: `retired` follows without a `retire`. */
   removing = 4,
+  /** With `returned`: not at once again. */
+  later = 8,
 }
 
 /** What a session reports of itself. */

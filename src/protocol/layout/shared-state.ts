@@ -12,6 +12,7 @@
  *     line 2 + t        doorbell of thread t (0 = scheduler, 1 + w = worker w)
  *     then              counters, one block of whole cache lines per thread (f64, the thread itself writes)
  */
+import { HISTOGRAM_DOUBLES } from "../histograms.js";
 import { COUNTER_COUNT } from "../metrics.js";
 
 const LINE = 64;
@@ -20,7 +21,8 @@ const FIXED_LINES = 2;
 export const MAX_LISTENERS = 64;
 /** Doubles at the end of a block: see {@link SharedState.logReported}. */
 const LOG_REPORTED = 2;
-const COUNTER_LINES = Math.ceil(((COUNTER_COUNT + MAX_LISTENERS + LOG_REPORTED) * 8) / LINE);
+const HISTOGRAMS_AT = COUNTER_COUNT + MAX_LISTENERS + LOG_REPORTED;
+const COUNTER_LINES = Math.ceil(((HISTOGRAMS_AT + HISTOGRAM_DOUBLES) * 8) / LINE);
 
 /** Bits of {@link SharedState.flags}. */
 export enum ProcessFlag {
@@ -98,6 +100,16 @@ export class SharedState {
    */
   logReported(thread: number): Float64Array {
     return this.#block(thread, COUNTER_COUNT + MAX_LISTENERS, LOG_REPORTED);
+  }
+
+  /** The histograms of one thread, for `observe`; only that thread writes them. */
+  histograms(thread: number): Float64Array {
+    return this.#block(thread, HISTOGRAMS_AT, HISTOGRAM_DOUBLES);
+  }
+
+  /** The sum of one double of the histograms over all threads. */
+  sumHistogram(place: number): number {
+    return this.#total(HISTOGRAMS_AT + place);
   }
 
   /** The sum of a counter over all threads. */

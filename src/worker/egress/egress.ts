@@ -25,6 +25,7 @@ import type { SpooledMessage, Unreadable } from "../spool/envelope.js";
 import { EgressPath } from "./path.js";
 import { makePlan, type Plan, type ResolvedHost } from "./plan.js";
 import { type Assigned, EgressSession, type SessionHost, type SettledEnd } from "./session.js";
+import { Unseen } from "./unseen.js";
 import type { Fate } from "./verdict.js";
 
 /** What the sending side needs of its worker. */
@@ -44,6 +45,12 @@ export interface EgressParts {
   ) => void;
   /** Whether this worker writes that shard. */
   readonly owns: (shard: ShardIndex) => boolean;
+  /** Mail may be in its owner's memory only. */
+  readonly defers: boolean;
+  /** A session has taken a message in hand, or gives it back unsettled. */
+  readonly inHand: (shard: ShardIndex, key: SpoolKey, inHand: boolean) => void;
+  /** Writes the record of a message of this worker's own that exists no more. */
+  readonly lost: (shard: ShardIndex, key: SpoolKey) => void;
   readonly read: (shard: ShardIndex, key: SpoolKey) => SpooledMessage | Unreadable;
   /** Has a settled message leave the spool as soon as its record is written. Only for shards of this worker. */
   readonly remove: (shard: ShardIndex, key: SpoolKey, row: Row) => void;
@@ -66,6 +73,7 @@ export class Egress implements SessionHost {
   readonly #parts: EgressParts;
   readonly #paths = new Map<PathId, EgressPath>();
   readonly #sessions = new Map<SessionId, EgressSession>();
+  readonly #unseen = new Unseen();
 
   constructor(parts: EgressParts) {
     this.#parts = parts;
@@ -97,7 +105,9 @@ export class Egress implements SessionHost {
   /** Gives a message to a session; one that is over hands it back. */
   deliver(id: SessionId, row: Row, shard: ShardIndex, key: SpoolKey, attempts: number): void {
     const session = this.#sessions.get(id);
+    this.#parts.inHand(shard, key, true);
     if (session?.give({ row, shard, key, attempts }) === true) return;
+    this.#parts.inHand(shard, key, false);
     this.#parts.outcome(row, id, OutcomeKind.returned, 0, 0);
   }
 
@@ -142,11 +152,13 @@ export class Egress implements SessionHost {
     }
   }
 
-  load(session: EgressSession, assigned: Assigned): OutgoingMessage | null {
+  load(session: EgressSession, assigned: Assigned): OutgoingMessage | "gone" | "later" {
     const message = this.#parts.read(assigned.shard, assigned.key);
+    if (message.kind === "missing" && this.#elsewhere(assigned) && this.#unseen.wait(session)) return "later";
+    this.#unseen.found(session);
     if (message.kind !== "message") {
       this.#unreadable(session, assigned, message, 0);
-      return null;
+      return "gone";
     }
     session.loaded = message;
     const { flags, envelope, content } = message;
@@ -170,14 +182,17 @@ export class Egress implements SessionHost {
   settled(session: EgressSession, assigned: Assigned, fate: Fate, end: SettledEnd): void {
     if (end !== "goes-on") this.#forget(session);
     let flags = end === "goes-on" ? 0 : OutcomeFlag.sessionEnded;
-    // A session that could not connect has not read its message yet.
-    const message = session.loaded ?? this.#parts.read(assigned.shard, assigned.key);
+    const { loaded } = session;
     session.loaded = null;
+    if (fate.kind !== "delivered" && fate.kind !== "bounced") this.#parts.inHand(assigned.shard, assigned.key, false);
     if (fate.kind === "returned") {
       this.#parts.outcome(assigned.row, session.id, OutcomeKind.returned, flags, 0);
       return;
     }
+    // A session that could not connect has not read its message yet.
+    const message = loaded ?? this.#parts.read(assigned.shard, assigned.key);
     if (message.kind !== "message") {
+      if (end === "unreachable") flags |= OutcomeFlag.connectFailed;
       this.#unreadable(session, assigned, message, flags);
       return;
     }
@@ -207,7 +222,7 @@ export class Egress implements SessionHost {
         unreachable(fate);
     }
     // Only what has certainly left, by the peer's own word: a socket that still holds it would send another's bytes.
-    if (session.outputGone) this.#parts.releaseBody(message.content);
+    if (message.pooled && session.outputGone) this.#parts.releaseBody(message.content);
   }
 
   #count(counter: Counter, by: number): void {
@@ -220,6 +235,7 @@ export class Egress implements SessionHost {
   }
 
   #forget(session: EgressSession): void {
+    this.#unseen.found(session);
     if (this.#sessions.delete(session.id) && session.wasUp) {
       (this.#parts.counters[Counter.clientConnectionsOpen] as number)--;
     }
@@ -253,10 +269,19 @@ export class Egress implements SessionHost {
 
   /** A message that its shard cannot give: gone, or damaged and moved to quarantine by its owner. */
   #unreadable(session: EgressSession, assigned: Assigned, found: Unreadable, flags: number): void {
+    const { row, shard, key } = assigned;
     // While the disk cannot be read nothing was tried; otherwise the entry is lost to delivery. Its owner has moved it to
     // quarantine, or will at the next start when it is another worker's.
-    const kind = found.kind === "failed" ? OutcomeKind.returned : OutcomeKind.quarantined;
-    this.#parts.outcome(assigned.row, session.id, kind, flags, 0);
+    let kind = found.kind === "failed" ? OutcomeKind.returned : OutcomeKind.quarantined;
+    if (found.kind === "missing" && this.#elsewhere(assigned)) kind = OutcomeKind.absent;
+    else if (found.kind === "missing" && this.#parts.defers) this.#parts.lost(shard, key);
+    if (kind === OutcomeKind.returned) this.#parts.inHand(shard, key, false);
+    this.#parts.outcome(row, session.id, kind, flags, 0);
+  }
+
+  /** Whether a message that cannot be seen may be in another worker's memory. */
+  #elsewhere(assigned: Assigned): boolean {
+    return this.#parts.defers && !this.#parts.owns(assigned.shard);
   }
 }
 

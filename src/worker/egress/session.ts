@@ -37,8 +37,11 @@ export interface SessionHost {
   connect(options: ConnectOptions, handler: ConnectionHandler): Connection;
   /** Finds the addresses of the path's hosts; `done` is called exactly once, perhaps at once. */
   plan(path: EgressPath, done: (plan: Plan) => void): void;
-  /** Loads a message for sending; null when it cannot be read, which the host has then settled. */
-  load(session: EgressSession, assigned: Assigned): OutgoingMessage | null;
+  /**
+   * Loads a message for sending: `gone` when it cannot be read, which the host has then settled; `later` when it cannot be
+   * seen yet, and the host will call `loadAgain`.
+   */
+  load(session: EgressSession, assigned: Assigned): OutgoingMessage | "gone" | "later";
   /** The session is greeted. */
   up(session: EgressSession): void;
   /** A message has an outcome. `last` tells that the session ends with it and reports nothing more. */
@@ -342,7 +345,8 @@ export class EgressSession implements ConnectionHandler, ClientHost {
       const assigned = this.#hand[0];
       if (assigned === undefined) return;
       const message = this.#host.load(this, assigned);
-      if (message === null) {
+      if (message === "later") return;
+      if (message === "gone") {
         this.#hand.shift();
         continue;
       }
@@ -351,6 +355,11 @@ export class EgressSession implements ConnectionHandler, ClientHost {
       this.#machine.send(message);
       return;
     }
+  }
+
+  /** The message in hand may be there to read now. */
+  loadAgain(): void {
+    this.#sendNext();
   }
 
   /** For tests and inspection. */

@@ -1,4 +1,5 @@
 import { closeSync, fstatSync, openSync, writeSync } from "node:fs";
+import { orderedError } from "../../base/failpoints.js";
 import { errnoOf, Fault, messageOf } from "../../base/fault.js";
 import type { LogShared } from "./log-shared.js";
 
@@ -20,7 +21,11 @@ export interface LogDisk {
 /** The file system. */
 export const realDisk: LogDisk = {
   open: (path) => openSync(path, "a", 0o640),
-  write: (fd, bytes, from, length) => writeSync(fd, bytes, from, length),
+  write: (fd, bytes, from, length) => {
+    const ordered = orderedError("log.write");
+    if (ordered !== null) throw ordered;
+    return writeSync(fd, bytes, from, length);
+  },
   close: closeSync,
 };
 

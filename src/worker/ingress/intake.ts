@@ -12,6 +12,7 @@ import type { ShardIndex, SpoolKey } from "../../base/brands.js";
 import type { Clock } from "../../base/clock.js";
 import type { Fault } from "../../base/fault.js";
 import type { Durability } from "../../config/compiled.js";
+import { fieldAt, fieldEnd, headerValue } from "../../mail/headers.js";
 import { receivedHeader } from "../../mail/received.js";
 import { ProcessFlag, type SharedState } from "../../protocol/layout/shared-state.js";
 import { messageId } from "../../protocol/message-id.js";
@@ -22,7 +23,8 @@ import { Reply } from "../../smtp/reply.js";
 import type { Transaction } from "../../smtp/server-transaction.js";
 import { RECENT_CONTENT_BYTES } from "../recent-content.js";
 import type { Reception } from "../spool/envelope.js";
-import type { NewRecipient, NewTransaction, Shard } from "../spool/shard.js";
+import type { Shard } from "../spool/shard.js";
+import type { NewRecipient, NewTransaction } from "../spool/transaction.js";
 import type { StoreWaiter } from "../spool/write-batch.js";
 
 const STOPPING = new Reply(421, [4, 3, 2], "Server shutting down, try again later");
@@ -34,6 +36,9 @@ const NOT_STORED = new Reply(451, [4, 3, 0], "The message could not be stored, t
 const LOG_UNHEALTHY = new Reply(451, [4, 3, 0], "The event log cannot be written now, try again later");
 const BUSY = new Reply(451, [4, 3, 2], "Too busy, try again later");
 
+/** `X-Hikyaku-Force-Sync: yes` of a trusted client: this message is on disk before its 250, whatever the server's mode. */
+const FORCE_SYNC = "x-hikyaku-force-sync";
+
 /** What intake knows about the session that a message came from. */
 export interface MessageSource {
   readonly reception: Reception;
@@ -44,6 +49,8 @@ export interface MessageSource {
   readonly peerAddress: string;
   /** This host's name: where a postmaster without a domain lives. */
   readonly hostname: string;
+  /** The client may order what only trusted ones may. */
+  readonly trusted: boolean;
   /** The reply to the message, good or bad; called exactly once per taken message. */
   finish(reply: Reply): void;
 }
@@ -78,6 +85,8 @@ export class StoredMessage implements StoreWaiter {
   announced = 0;
   /** The reply was given without waiting any longer: if it is stored after all, it must go. */
   abandoned = false;
+  /** It is stored as was asked for and its records are made: it is ours, whatever becomes of the reply. */
+  ours = false;
 
   constructor(intake: Intake, source: MessageSource, transaction: NewTransaction, ids: readonly string[]) {
     this.#intake = intake;
@@ -125,30 +134,34 @@ export class Intake {
   take(source: MessageSource, content: ReceivedContent, transaction: Transaction): StoredMessage | null {
     const { shard, clock, node } = this.#parts;
     const recipients = transaction.recipients;
+    const forceFlush = takeForceSync(content, source.trusted);
     const firstKey = shard.newKeys(recipients.length);
     const ids = recipients.map((_, i) => messageId(node, shard.index, (firstKey + i) as SpoolKey));
     if (source.tracePrefix !== null) {
       const only = recipients.length === 1 ? addressOf(recipients[0]!, source.hostname) : null;
       content.prepend(receivedHeader(source.tracePrefix, source.reception.protocol, ids[0]!, only, clock.wallMs()));
     }
+    const deferred = !forceFlush && shard.canDefer(content.buffer.byteLength);
     const stored = new StoredMessage(
       this,
       source,
       {
         firstKey,
-        content: keep(content),
+        content: keep(content, deferred),
         sender: transaction.sender?.text ?? "",
         recipients: recipients.map((mailbox) => recipientOf(mailbox, source.hostname)),
-        reception: source.reception,
+        reception: forceFlush ? { ...source.reception, durability: "flushed" } : source.reception,
         meta: null,
         flags: this.#parts.flagsOf(content, transaction),
         dueMs: 0,
-        forceFlush: false,
+        forceFlush,
+        deferred,
       },
       ids,
     );
     const fault = shard.storeTransaction(stored.transaction, stored);
-    if (fault === null) return stored;
+    // What is kept in memory only may be answered by now.
+    if (fault === null) return stored.ours && stored.announced === recipients.length ? null : stored;
     source.finish(SPOOL_UNHEALTHY);
     return null;
   }
@@ -160,9 +173,10 @@ export class Intake {
       return;
     }
     if (fault !== null) {
-      message.source.finish(NOT_STORED);
+      message.source.finish(fault.errno === "ENOSPC" ? DISK_LOW : NOT_STORED);
       return;
     }
+    message.ours = true;
     const { recipients } = message.transaction;
     for (let i = 0; i < recipients.length; i++) this.#parts.logReception(message, i);
     if (this.#unannounced.length > 0 || !this.#announce(message)) this.#unannounced.push(message);
@@ -206,13 +220,32 @@ export class Intake {
   }
 }
 
+/** Takes the order for a flush out of the header, whoever wrote it; true when a trusted client gave one. */
+function takeForceSync(content: ReceivedContent, trusted: boolean): boolean {
+  const { buffer, end } = content;
+  let at = fieldAt(buffer, content.start, end, FORCE_SYNC);
+  if (at < 0) return false;
+  let wanted = false;
+  const fields: number[] = [];
+  while (at >= 0) {
+    if (trusted && !wanted) wanted = headerValue(buffer, at, end, FORCE_SYNC)?.toLowerCase() === "yes";
+    const next = fieldEnd(buffer, at, end);
+    fields.push(at, next);
+    at = fieldAt(buffer, next, end, FORCE_SYNC);
+  }
+  content.cut(fields);
+  return wanted;
+}
+
 /**
  * The content as the spool takes it. A small one is copied, for the shard remembers it beyond this transaction; a large
- * one stays where it was received, which is its own until `finish`.
+ * one stays where it was received, which is its own until `finish`, or (`deferred`) for as long as it likes.
  */
-function keep(content: ReceivedContent): Buffer {
+function keep(content: ReceivedContent, deferred: boolean): Buffer {
   const bytes = content.bytes();
-  return bytes.length <= RECENT_CONTENT_BYTES ? Buffer.from(bytes) : bytes;
+  if (bytes.length <= RECENT_CONTENT_BYTES) return Buffer.from(bytes);
+  if (deferred) content.detach();
+  return bytes;
 }
 
 function addressOf(mailbox: Mailbox, hostname: string): string {

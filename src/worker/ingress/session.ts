@@ -34,7 +34,7 @@ export class IngressSession implements ConnectionHandler, ServerHost, MessageSou
   readonly #listener: IngressListener;
   readonly #connection: Connection;
   readonly #machine: ServerMachine;
-  readonly #trusted: boolean;
+  readonly trusted: boolean;
   #reception: Reception | null = null;
   #tracePrefix: string | null = null;
   #greetedAs = "";
@@ -53,7 +53,7 @@ export class IngressSession implements ConnectionHandler, ServerHost, MessageSou
     this.#listener = listener;
     this.hostname = listener.config.hostname;
     this.peerAddress = connection.remoteAddress;
-    this.#trusted = listener.relay.trusts(connection.remoteAddress);
+    this.trusted = listener.relay.trusts(connection.remoteAddress);
     this.#machine = new ServerMachine(listener.settings, this, listener.pool);
     this.#activeMs = listener.nowMs;
     this.#contentSinceMs = listener.nowMs;
@@ -92,7 +92,7 @@ export class IngressSession implements ConnectionHandler, ServerHost, MessageSou
   }
 
   #abandon(message: StoredMessage): void {
-    if (message.announced > 0) return;
+    if (message.ours) return;
     message.abandoned = true;
     this.#storing = null;
     // The shard may still be reading from it.
@@ -148,7 +148,7 @@ export class IngressSession implements ConnectionHandler, ServerHost, MessageSou
   }
 
   onRcpt(recipient: Mailbox, transaction: Transaction): Reply | null {
-    if (this.#trusted) return ACCEPT;
+    if (this.trusted) return ACCEPT;
     // A postmaster without a domain is this host's own (RFC 5321 §4.5.1) and always heard.
     if (recipient.domain === "") return ACCEPT;
     const from = transaction.sender?.domain ?? "";

@@ -1,12 +1,14 @@
 import { getSystemErrorName } from "node:util";
 import { errnoOf, Fault, messageOf } from "../../base/fault.js";
 import type { ShardStore } from "./shard-store.js";
-import { WriteBatch } from "./write-batch.js";
+import { type StoreWaiter, WriteBatch } from "./write-batch.js";
 
 /** What the committer tells its shard. */
 export interface CommitterEvents {
-  /** The batch is as durable as was asked for; its waiters have not been told yet. */
-  onCommitted(batch: WriteBatch): void;
+  /** The batch is as durable as was asked for; its waiters have not been told yet. `tookMs`: its commit alone. */
+  onCommitted(batch: WriteBatch, tookMs: number): void;
+  /** A sync of its own has succeeded: one that a message asked for, or one in the background. */
+  onSynced(tookMs: number, forced: boolean): void;
   /** Removals that are done; valid during the call. */
   onRemoved(tokens: readonly number[]): void;
   /** Everyone concerned was told. */
@@ -40,6 +42,9 @@ export class Committer {
   #syncTimer: NodeJS.Timeout | null = null;
   #syncs = 0;
   #whenIdle: (() => void)[] = [];
+  /** When the commit under way began, and how long it took; monotonic ms. */
+  #begunMs = 0;
+  #tookMs = 0;
   /** Commits that failed, and syncs. */
   failures = 0;
 
@@ -82,7 +87,30 @@ export class Committer {
     this.#filling = this.#committing;
     this.#committing = batch;
     this.#busy = true;
+    this.#begunMs = performance.now();
     this.#store.commit(batch, this.#onCommit);
+  }
+
+  /**
+   * Calls the waiter of mail that is in memory: at once, or right after the stores that were begun before it, so that mail
+   * is announced in the order of its keys.
+   */
+  tellInOrder(waiter: StoreWaiter): void {
+    if (this.#filling.waiters.length > 0) this.#filling.behind.push(waiter);
+    else if (this.#busy && this.#committing.waiters.length > 0) this.#committing.behind.push(waiter);
+    else waiter.onStored(null);
+  }
+
+  /** The storage has failed in a way that no commit reported: whatever is under way is not believed. */
+  distrust(fault: Fault): void {
+    if (this.#fault !== null || this.#closed) return;
+    this.#fault = fault;
+    this.failures++;
+    const { waiters, behind, spills } = this.#takeStores(this.#filling);
+    tellAll(waiters, fault);
+    tellAll(behind, null);
+    tellAll(spills, fault);
+    this.#events.onFault(fault);
   }
 
   /** Resolves when nothing is being written. */
@@ -117,21 +145,29 @@ export class Committer {
   };
 
   readonly #onCommit = (error: unknown): void => {
+    const doubt = this.#fault;
+    this.#tookMs = performance.now() - this.#begunMs;
     if (error !== null) this.#failed("commit", error, false);
+    else if (doubt !== null) this.#failed("commit", doubt.cause ?? doubt, true);
     else if (!this.#flushes && this.#committing.forceFlush) {
       this.#syncs++;
+      this.#begunMs = performance.now();
       this.#store.sync(this.#onForcedSync);
     } else this.#succeeded();
   };
 
   readonly #onForcedSync = (error: unknown): void => {
     this.#syncs--;
-    if (error === null) this.#succeeded();
-    else this.#failed("sync", error, true);
+    if (error !== null || this.#fault !== null) {
+      this.#failed("sync", error ?? this.#fault, true);
+      return;
+    }
+    this.#events.onSynced(performance.now() - this.#begunMs, true);
+    this.#succeeded();
   };
 
   #succeeded(): void {
-    this.#events.onCommitted(this.#committing);
+    this.#events.onCommitted(this.#committing, this.#tookMs);
     if (!this.#flushes) this.#syncSoon();
     this.#tell(null);
   }
@@ -143,8 +179,7 @@ export class Committer {
     const fault = commitFault(what, error);
     this.#fault = fault;
     this.failures++;
-    const refused = filling.waiters.slice();
-    filling.clearStores();
+    const refused = this.#takeStores(filling);
     if (kept) {
       for (const key of batch.rowKeys) filling.removedRows.push(key);
       for (const key of batch.bodyKeys) filling.removedBodies.push(key);
@@ -153,13 +188,24 @@ export class Committer {
       batch.tokens.length = 0;
     }
     this.#tell(fault);
-    for (const waiter of refused) waiter.onStored(fault);
+    tellAll(refused.waiters, fault);
+    tellAll(refused.behind, null);
+    tellAll(refused.spills, fault);
     this.#events.onFault(fault);
+  }
+
+  /** Takes the stores out of a batch, so that whoever waits for them can be told; removals and patches stay in it. */
+  #takeStores(batch: WriteBatch): { waiters: StoreWaiter[]; behind: StoreWaiter[]; spills: StoreWaiter[] } {
+    const taken = { waiters: batch.waiters.slice(), behind: batch.behind.slice(), spills: batch.spills.slice() };
+    batch.clearStores();
+    return taken;
   }
 
   #tell(fault: Fault | null): void {
     const batch = this.#committing;
-    for (const waiter of batch.waiters) waiter.onStored(fault);
+    tellAll(batch.waiters, fault);
+    tellAll(batch.behind, null);
+    tellAll(batch.spills, fault);
     if (batch.tokens.length > 0) this.#events.onRemoved(batch.tokens);
     batch.clear();
     // Only now may the batch be filled again. The next commit starts before replies are sent: the disk is the slower one.
@@ -181,9 +227,11 @@ export class Committer {
   #sync(): void {
     this.#unsynced = false;
     this.#syncs++;
+    const begunMs = performance.now();
     this.#store.sync((error) => {
       this.#syncs--;
-      if (error !== null) {
+      if (error === null) this.#events.onSynced(performance.now() - begunMs, false);
+      else if (this.#fault === null) {
         this.#fault = commitFault("sync", error);
         this.failures++;
         this.#events.onFault(this.#fault);
@@ -198,6 +246,11 @@ export class Committer {
     this.#whenIdle = [];
     for (const resolve of waiting) resolve();
   }
+}
+
+/** A list may grow while it is told. */
+function tellAll(waiters: readonly StoreWaiter[], fault: Fault | null): void {
+  for (const waiter of waiters) waiter.onStored(fault);
 }
 
 /** The fault that a failure of the storage becomes. */

@@ -45,6 +45,8 @@ export interface SpooledMessage {
   readonly envelope: Envelope;
   /** The bytes to send, undotted, as stored. Not to be changed: it may be shared. */
   readonly content: Buffer;
+  /** The content's memory is from the pool of bodies and nobody else's: whoever has sent it may give it back. */
+  readonly pooled: boolean;
   /** Key of the body's entry: the message's own, or that of the first recipient of its transaction. */
   readonly bodyKey: number;
   /** Bits of `MessageFlag`, see `protocol/message-flag.ts`. */

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { type Database, open, type RootDatabase } from "lmdb";
 import { assert } from "../../base/assert.js";
 import { BufferPool } from "../../base/buffer-pool.js";
+import { faultOrder, orderedError } from "../../base/failpoints.js";
 import { errnoOf, Fault, messageOf } from "../../base/fault.js";
 import { markShard, prepareShard } from "./directories.js";
 import { checkPages, type PageReport } from "./page-check.js";
@@ -54,8 +55,11 @@ export class LmdbStore implements ShardStore {
   #lastRow: number;
   #lastBody: number;
   #closed = false;
+  /** A commit is synced. */
+  readonly #syncs: boolean;
 
-  private constructor(root: RootDatabase<Buffer, number>, meta: Numbered, body: Numbered) {
+  private constructor(root: RootDatabase<Buffer, number>, meta: Numbered, body: Numbered, syncs: boolean) {
+    this.#syncs = syncs;
     this.#root = root;
     this.#meta = meta;
     this.#body = body;
@@ -105,7 +109,7 @@ export class LmdbStore implements ShardStore {
       });
       const meta = root.openDB<Buffer, number>({ name: "meta", encoding: "binary" });
       const body = root.openDB<Buffer, number>({ name: "body", encoding: "binary" });
-      return new LmdbStore(root, meta, body);
+      return new LmdbStore(root, meta, body, sync);
     } catch (error) {
       const text = messageOf(error);
       const damaged = /MDB_(INVALID|CORRUPTED|VERSION_MISMATCH|PANIC|PAGE_NOTFOUND)/.test(text);
@@ -117,6 +121,12 @@ export class LmdbStore implements ShardStore {
   }
 
   commit(batch: WriteBatch, done: (error: unknown) => void): void {
+    const ordered = orderedError("spool.commit") ?? (this.#syncs ? orderedError("spool.sync") : null);
+    if (ordered !== null) {
+      setImmediate(done, ordered);
+      return;
+    }
+    rejectOnOrder();
     let last: Promise<boolean> | null = null;
     let whole: Promise<boolean>;
     try {
@@ -166,6 +176,11 @@ export class LmdbStore implements ShardStore {
   }
 
   sync(done: (error: unknown) => void): void {
+    const ordered = orderedError("spool.sync");
+    if (ordered !== null) {
+      setImmediate(done, ordered);
+      return;
+    }
     try {
       (this.#root as unknown as Undeclared).sync((error) => done(error ?? null));
     } catch (error) {
@@ -227,6 +242,22 @@ function greatestKey(database: Numbered): number {
 }
 
 function ignore(): void {}
+
+/** The failpoint `spool.commit stray`: what lmdb-js does at times, a rejection that nobody has a hand on. */
+function rejectOnOrder(): void {
+  if (faultOrder("spool.commit")?.action !== "stray") return;
+  void Promise.reject(Object.assign(new Error("Commit failed (see commitError for details)"), { code: 5 }));
+}
+
+/** Whether an error that came without its cause is of the storage: a rejection of lmdb-js that nobody listened to. */
+export function isStoreError(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  // lmdb-js gives the system's number where Node gives its name.
+  const numbered = "code" in error && typeof error.code === "number";
+  return (
+    numbered || "commitError" in error || /MDB_|^Commit failed|^Input\/output error|^No space left/.test(error.message)
+  );
+}
 
 /** An append is refused only when a greater key exists, which this file's own count excludes. */
 function checkAppended(stored: boolean): void {

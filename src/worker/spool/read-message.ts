@@ -30,5 +30,5 @@ function readMessage(store: ShardStore, key: SpoolKey): SpooledMessage | Unreada
   if (bodyChecksum(content) !== header.bodyCrc)
     return { kind: "damaged", reason: "checksum of the body does not match" };
   const { bodyKey, flags, attempts, dueMs } = header;
-  return { kind: "message", key, envelope, content, bodyKey, flags, attempts, dueMs };
+  return { kind: "message", key, envelope, content, pooled: true, bodyKey, flags, attempts, dueMs };
 }

@@ -1,91 +1,24 @@
 import { assert } from "../../base/assert.js";
 import type { ShardIndex, SpoolKey } from "../../base/brands.js";
-import type { Clock } from "../../base/clock.js";
 import { Fault } from "../../base/fault.js";
-import type { Durability } from "../../config/compiled.js";
 import { MessageFlag } from "../../protocol/message-flag.js";
 import { SpoolKeys } from "../../protocol/message-id.js";
 import { RECENT_CONTENT_BYTES } from "../recent-content.js";
 import { BodyRefs } from "./body-refs.js";
 import { Committer, commitFault } from "./committer.js";
+import { DeferredMail, storedFlags } from "./deferred.js";
 import { shardDirectory } from "./directories.js";
-import type { Envelope, Reception, SpooledMessage, Unreadable } from "./envelope.js";
+import type { Envelope, SpooledMessage, Unreadable } from "./envelope.js";
 import { LmdbStore } from "./lmdb-store.js";
 import { writeQuarantine } from "./quarantine.js";
 import { tryReadMessage } from "./read-message.js";
 import { RecentMessages } from "./recent.js";
 import { Replay, type ReplaySink, type ReplayTarget } from "./replay.js";
 import { bodyChecksum, encodeRow, packCommon, patchRow, RowHeader, readEnvelope, readHeader } from "./row-codec.js";
+import type { ShardEvents, ShardOptions, ShardStats } from "./shard-options.js";
 import type { ShardStore } from "./shard-store.js";
+import type { NewTransaction } from "./transaction.js";
 import type { StoreWaiter, WriteBatch } from "./write-batch.js";
-
-/** One recipient of a transaction that is to be stored. */
-export interface NewRecipient {
-  readonly recipient: string;
-  /** Name of its scheduled queue. */
-  readonly queue: string;
-}
-
-/** A transaction to store: one body, one row per recipient. */
-export interface NewTransaction {
-  /** From `newKeys(recipients.length)`: recipient *i* has the key `firstKey + i`. */
-  readonly firstKey: SpoolKey;
-  /** The bytes to send later, trace header included. Must not change before the waiter is called. */
-  readonly content: Buffer;
-  readonly sender: string;
-  /** At least one. */
-  readonly recipients: readonly NewRecipient[];
-  readonly reception: Reception;
-  readonly meta: Envelope["meta"];
-  /** Bits of {@link MessageFlag} that describe the content. */
-  readonly flags: number;
-  /** Steady wall clock, ms; 0 for at once. */
-  readonly dueMs: number;
-  /** This message wants to be on disk although the server's durability asks for less. */
-  readonly forceFlush: boolean;
-}
-
-/** What a shard tells its worker. Called from the end of a batch or from inside `read`, `reschedule` and `replay`. */
-export interface ShardEvents {
-  /** These removals are done; the tokens are those given to `remove`. The array is only valid during the call. */
-  onRemoved(shard: ShardIndex, tokens: readonly number[]): void;
-  /** A batch is over and everyone concerned was told: the moment to send replies and ring doorbells. */
-  onBatch(shard: ShardIndex): void;
-  /** An entry was damaged; it was moved to quarantine and its removal is under way. */
-  onQuarantined(shard: ShardIndex, key: SpoolKey, reason: string, envelope: Envelope | null): void;
-  /** A commit or sync failed (the shard takes no mail until `reopen`), or something could not be quarantined. */
-  onFault(shard: ShardIndex, fault: Fault): void;
-}
-
-/** What a shard is opened with. */
-export interface ShardOptions {
-  /** The spool's path; the shard is a directory below it. */
-  readonly spoolPath: string;
-  readonly shard: ShardIndex;
-  readonly durability: Durability;
-  readonly clock: Clock;
-  readonly events: ShardEvents;
-  /** Bytes of recently stored messages to keep in memory, 0 for none. */
-  readonly recentBytes: number;
-  /** Not `flushed`: how long after a commit a background sync follows, ms. */
-  readonly syncIntervalMs: number;
-  /** Walk the database's pages before opening it. Leave it out only where this process had the shard open before. */
-  readonly check: boolean;
-  /** A key that was used before, 0 for none: new ones are greater. */
-  readonly newest?: number;
-  /** For tests: what to use instead of LMDB. */
-  readonly openStore?: () => ShardStore;
-}
-
-/** Counters since the shard was opened. */
-export interface ShardStats {
-  commits: number;
-  stored: number;
-  removed: number;
-  quarantined: number;
-  orphans: number;
-  failedCommits: number;
-}
 
 /**
  * One spool shard, seen by its owner. All that is stored, rescheduled and removed while a commit is under way goes into
@@ -98,7 +31,8 @@ export interface ShardStats {
  * Durability. `flushed`: told when a sync that began after the data was written has succeeded. `committed`: told when the
  * data is in the page cache; a sync follows within `syncIntervalMs`. What a crash of the machine then loses is the mail of
  * that interval, and, where the file system writes out of order, possibly more: LMDB's own pages may be torn, and a shard
- * whose pages do not hold together is refused at the next start. `deferred` is treated as `committed` for now.
+ * whose pages do not hold together is refused at the next start. `deferred`: told when it is in memory (`deferred.ts`); what
+ * is stored after all is stored as in `committed`. Whatever the mode, `forceFlush` gives a message the first promise.
  *
  * Runs on: the worker that owns the shard. Owns: the LMDB environment for writing, counts of shared bodies, recent mail.
  * When full: callers are bounded by their sessions; a full disk fails the commit.
@@ -113,8 +47,18 @@ export class Shard implements ReplayTarget {
   readonly #recent: RecentMessages;
   readonly #header = new RowHeader();
   readonly refs = new BodyRefs();
-  readonly stats: ShardStats = { commits: 0, stored: 0, removed: 0, quarantined: 0, orphans: 0, failedCommits: 0 };
+  readonly stats: ShardStats = {
+    commits: 0,
+    stored: 0,
+    removed: 0,
+    quarantined: 0,
+    orphans: 0,
+    failedCommits: 0,
+    forcedFlushes: 0,
+  };
   readonly #committer: Committer;
+  /** Mail in memory only; null in the other modes. */
+  readonly deferred: DeferredMail | null;
   #store: ShardStore;
   /** False until a replay has counted the rows of shared bodies. */
   #counted: boolean;
@@ -131,13 +75,31 @@ export class Shard implements ReplayTarget {
     this.#keys = new SpoolKeys(Math.max(last, options.newest ?? 0));
     this.#counted = last === 0;
     this.#committer = new Committer(store, options.durability === "flushed", options.syncIntervalMs, {
-      onCommitted: (batch) => this.#committed(batch),
+      onCommitted: (batch, tookMs) => this.#committed(batch, tookMs),
+      onSynced: (tookMs, forced) => {
+        if (forced) this.stats.forcedFlushes++;
+        this.#events.onWritten(tookMs, -1);
+      },
       onRemoved: (tokens) => this.#events.onRemoved(this.index, tokens),
       onBatch: () => this.#events.onBatch(this.index),
       onFault: (fault) => {
         this.stats.failedCommits = this.#committer.failures;
         this.#events.onFault(this.index, fault);
       },
+    });
+    const { deferral, durability } = options;
+    this.deferred = durability === "deferred" && deferral !== undefined ? this.#deferredMail(deferral) : null;
+  }
+
+  #deferredMail(limits: NonNullable<ShardOptions["deferral"]>): DeferredMail {
+    return new DeferredMail({
+      ...limits,
+      monoMs: () => this.#options.clock.monoMs(),
+      filling: () => (this.#committer.fault === null ? this.#committer.filling : null),
+      schedule: () => this.#committer.schedule(),
+      gone: (token) => this.#events.onRemoved(this.index, [token]),
+      remove: (key, token) => this.remove(key, token),
+      reschedule: (key, attempts, dueMs) => this.reschedule(key, attempts, dueMs),
     });
   }
 
@@ -172,17 +134,27 @@ export class Shard implements ReplayTarget {
     return first;
   }
 
+  /** Whether a transaction of this size may be kept in memory only. */
+  canDefer(bytes: number): boolean {
+    return this.deferred?.hasRoom(bytes) ?? false;
+  }
+
   /**
-   * Stores a transaction. Returns null when it was taken: then the waiter is called once, later. Returns the shard's
+   * Stores a transaction. Returns null when it was taken: then the waiter is called once, later, or from inside when it is deferred. Returns the shard's
    * fault when it takes no mail: then the waiter is not called.
    */
   storeTransaction(transaction: NewTransaction, waiter: StoreWaiter): Fault | null {
     if (this.#committer.fault !== null) return this.#committer.fault;
     assert(!this.#committer.closed && transaction.recipients.length > 0, "a transaction is stored in an open shard");
+    if (transaction.deferred && this.deferred !== null) {
+      this.deferred.add(transaction);
+      this.#committer.tellInOrder(waiter);
+      return null;
+    }
     const { firstKey, content, recipients, sender, reception, meta, dueMs } = transaction;
     const batch = this.#committer.filling;
     const count = recipients.length;
-    const flags = (transaction.flags & ~MessageFlag.sharedBody) | (count > 1 ? MessageFlag.sharedBody : 0);
+    const flags = storedFlags(transaction);
     const common = packCommon(sender, reception, meta);
     const crc = bodyChecksum(content);
     for (let i = 0; i < count; i++) {
@@ -192,7 +164,18 @@ export class Shard implements ReplayTarget {
       batch.rowKeys.push(key);
       if (this.#recent.enabled && content.length <= RECENT_CONTENT_BYTES) {
         const envelope: Envelope = { sender, recipient, queue, reception, meta };
-        batch.recent.push({ kind: "message", key, envelope, content, bodyKey: firstKey, flags, attempts: 0, dueMs });
+        const bodyKey = firstKey;
+        batch.recent.push({
+          kind: "message",
+          key,
+          envelope,
+          content,
+          pooled: false,
+          bodyKey,
+          flags,
+          attempts: 0,
+          dueMs,
+        });
       }
     }
     batch.bodyKeys.push(firstKey);
@@ -212,7 +195,7 @@ export class Shard implements ReplayTarget {
    * returned; `failed` leaves it where it is.
    */
   read(key: SpoolKey): SpooledMessage | Unreadable {
-    const recent = this.#recent.get(key);
+    const recent = this.deferred?.get(key) ?? this.#recent.get(key);
     if (recent !== undefined) return recent;
     const found = tryReadMessage(this.#store, key);
     if (found.kind === "damaged") this.quarantine(key, found.reason);
@@ -221,6 +204,7 @@ export class Shard implements ReplayTarget {
 
   /** Stores other attempts and another due time (steady wall clock, ms) of a waiting message. Tried until it succeeds. */
   reschedule(key: SpoolKey, attempts: number, dueMs: number): void {
+    if (this.deferred?.reschedule(key, attempts, dueMs) === true) return;
     this.#recent.delete(key);
     const row = this.#tryRow(key);
     if (row === null) return;
@@ -240,6 +224,7 @@ export class Shard implements ReplayTarget {
    * nobody. Tried until it succeeds, also over `reopen`; removing what is gone succeeds.
    */
   remove(key: SpoolKey, token: number): void {
+    if (this.deferred?.remove(key, token) === true) return;
     let bodyKey: number = key;
     let shared = false;
     const recent = this.#recent.get(key);
@@ -284,8 +269,14 @@ export class Shard implements ReplayTarget {
     this.#committer.resume(this.#store);
   }
 
-  /** Commits what waits, syncs, closes. Afterwards only `stats` may be asked for. */
+  /** Something of the storage failed unseen: nothing is believed or taken until the shard is open again. */
+  distrust(fault: Fault): void {
+    this.#committer.distrust(fault);
+  }
+
+  /** Stores what is in memory only, commits what waits, syncs, closes. Afterwards only `stats` may be asked for. */
   async close(): Promise<void> {
+    this.deferred?.close();
     await this.#committer.close();
     await this.#store.close();
   }
@@ -350,12 +341,13 @@ export class Shard implements ReplayTarget {
     }
   }
 
-  #committed(batch: WriteBatch): void {
+  #committed(batch: WriteBatch, tookMs: number): void {
     for (let i = 0; i < batch.sharedBodies.length; i++) this.refs.set(batch.sharedBodies[i]!, batch.sharedCounts[i]!);
     for (const message of batch.recent) this.#recent.add(message);
     this.stats.commits++;
     this.stats.stored += batch.rowKeys.length;
     this.stats.removed += batch.removedRows.length;
+    this.#events.onWritten(tookMs, batch.rowKeys.length);
   }
 }
 

@@ -29,6 +29,10 @@ export class WriteBatch {
 
   /** One per transaction that is stored. */
   readonly waiters: StoreWaiter[] = [];
+  /** One per transaction that was promised already, in memory, and is only now written. */
+  readonly spills: StoreWaiter[] = [];
+  /** Those whose mail is in memory only and must not be announced before the mail of {@link waiters}, which is older. */
+  readonly behind: StoreWaiter[] = [];
   /** One per removal that somebody wants to hear of. */
   readonly tokens: number[] = [];
   /** What the recent messages take up when the batch is good; empty when they are switched off. */
@@ -55,6 +59,8 @@ export class WriteBatch {
     this.rowKeys.length = 0;
     this.rows.length = 0;
     this.waiters.length = 0;
+    this.spills.length = 0;
+    this.behind.length = 0;
     this.recent.length = 0;
     this.sharedBodies.length = 0;
     this.sharedCounts.length = 0;

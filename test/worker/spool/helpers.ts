@@ -6,7 +6,9 @@ import type { ShardIndex, SpoolKey } from "../../../src/base/brands.js";
 import { ManualClock } from "../../../src/base/clock.js";
 import type { Fault } from "../../../src/base/fault.js";
 import type { Reception } from "../../../src/worker/spool/envelope.js";
-import { type NewTransaction, Shard, type ShardEvents, type ShardOptions } from "../../../src/worker/spool/shard.js";
+import { Shard } from "../../../src/worker/spool/shard.js";
+import type { ShardEvents, ShardOptions } from "../../../src/worker/spool/shard-options.js";
+import type { NewTransaction } from "../../../src/worker/spool/transaction.js";
 
 /** A directory that goes with its test. */
 export function scratch(t: TestContext): string {
@@ -30,10 +32,16 @@ export class Heard implements ShardEvents {
   readonly quarantined: { key: SpoolKey; reason: string }[] = [];
   readonly faults: Fault[] = [];
   batches = 0;
+  /** Messages of each commit, −1 for a sync of its own. */
+  readonly written: number[] = [];
   #waiting: { until: () => boolean; resolve: () => void }[] = [];
 
   onRemoved(_shard: ShardIndex, tokens: readonly number[]): void {
     this.removed.push(...tokens);
+  }
+
+  onWritten(_tookMs: number, stored: number): void {
+    this.written.push(stored);
   }
 
   onBatch(): void {
@@ -104,6 +112,7 @@ export function transaction(
     flags: 0,
     dueMs: 0,
     forceFlush: false,
+    deferred: false,
     ...more,
   };
 }

@@ -22,7 +22,8 @@ test("what was stored is read back, from memory and from LMDB", async (t) => {
     const found = shard.read(key);
     assert.equal(found.kind, "message");
     if (found.kind !== "message") return;
-    const { content, ...rest } = found;
+    const { content, pooled, ...rest } = found;
+    assert.equal(pooled, recentBytes === 0, "only what was read is from the pool");
     assert.equal(String(content), "Subject: x\r\n\r\nhello\r\n");
     assert.deepEqual(rest, {
       kind: "message",

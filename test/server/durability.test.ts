@@ -1,0 +1,227 @@
+/** What `spool.durability` and `X-Hikyaku-Force-Sync` mean on a whole server. */
+import assert from "node:assert/strict";
+import { type TestContext, test } from "node:test";
+import type { ShardIndex } from "../../src/base/brands.js";
+import { Counter } from "../../src/protocol/metrics.js";
+import { DEFAULT_PROFILE, type SinkProfile } from "../../src/sink/options.js";
+import { startSink } from "../../src/sink/sink.js";
+import { shardDirectory } from "../../src/worker/spool/directories.js";
+import { LmdbStore } from "../../src/worker/spool/lmdb-store.js";
+import {
+  makeDir,
+  readLog,
+  removeDir,
+  startServer,
+  type TestConfig,
+  type TestServer,
+  until,
+  writeConfig,
+} from "../support/server.js";
+import { connectAndGreet, idsOf } from "../support/smtp-client.js";
+
+async function scene(t: TestContext, config: TestConfig, profile: Partial<SinkProfile> = {}) {
+  const dir = makeDir();
+  const arrived = new Map<string, { times: number; content: string }>();
+  const sink = await startSink({
+    host: "127.0.0.1",
+    port: 0,
+    profile: { ...DEFAULT_PROFILE, ...profile },
+    onMessage: ({ recipients }, content) => {
+      for (const recipient of recipients) {
+        const times = (arrived.get(recipient)?.times ?? 0) + 1;
+        arrived.set(recipient, { times, content: content.toString("latin1") });
+      }
+    },
+  });
+  writeConfig(dir, { to: `127.0.0.1:${sink.port}`, ...config });
+  const running = await startServer(dir);
+  t.after(async () => {
+    await running.stop();
+    await sink.stop();
+    removeDir(dir);
+  });
+  return { dir, arrived, running, sum: (counter: Counter) => running.server.shared.sum(counter) };
+}
+
+async function metrics(running: TestServer): Promise<Map<string, number>> {
+  const http = running.server.ready.http[0]!;
+  const text = await (await fetch(`http://${http.host}:${http.port}/metrics`)).text();
+  return new Map(
+    text
+      .split("\n")
+      .filter((line) => line !== "" && !line.startsWith("#"))
+      .map((line) => [line.slice(0, line.lastIndexOf(" ")), Number(line.slice(line.lastIndexOf(" ") + 1))]),
+  );
+}
+
+const FORCED = "Subject: x\r\nX-HIKYAKU-Force-Sync:  Yes\r\nX-Hikyaku-Force-Sync-Not: no\r\n\r\ntext";
+
+test("deferred: what is delivered at once never touches the spool", async (t) => {
+  const { dir, arrived, running, sum } = await scene(t, { durability: "deferred" });
+  const client = await connectAndGreet(running.port);
+  const large = `Subject: large\r\n\r\n${"0123456789abcdef\r\n".repeat(3000)}`;
+  for (let n = 0; n < 30; n++) {
+    const content = n % 3 === 0 ? `${large}${n}` : `Subject: small\r\n\r\n${n}`;
+    assert.match(await client.send("s@x.example", [`a${n}@a.example`, `b${n}@b.example`], content), /^250 /);
+  }
+  await until(() => running.server.scheduler.messages === 0, "the queue to drain");
+  await client.end();
+  for (let n = 0; n < 30; n++) {
+    for (const recipient of [`a${n}@a.example`, `b${n}@b.example`]) {
+      const got = arrived.get(recipient);
+      assert.equal(got?.times, 1);
+      assert.ok(got?.content.endsWith(n % 3 === 0 ? `f\r\n${n}\r\n` : `\r\n\r\n${n}\r\n`), "each its own content");
+    }
+  }
+  const stored = sum(Counter.deferredStored);
+  // A delivery that took longer than 0.2 s to begin is stored; on a busy machine that happens.
+  if (stored === 0) assert.equal(sum(Counter.spoolBatches), 0);
+  assert.ok(stored < 30, `${stored} of 60 were stored`);
+  assert.deepEqual([sum(Counter.deferredMessages), sum(Counter.deferredBytes)], [0, 0]);
+  const records = readLog(dir);
+  assert.ok(records.every((record) => record["durability"] === "deferred"));
+  assert.equal(records.filter((record) => record.type === "Delivery").length, 60);
+});
+
+test("deferred: a failed first attempt stores the message, and so does the stop: both are in the spool", async (t) => {
+  const { dir, arrived, running, sum } = await scene(
+    t,
+    { durability: "deferred", queue: 'retry_interval = "1s"\nmax_retry_interval = "1s"' },
+    { fallback: { bounce: 0, defer: 100 } },
+  );
+  const client = await connectAndGreet(running.port);
+  assert.match(await client.send("s@x.example", ["tried@a.example"], "Subject: x\r\n\r\ntext"), /^250 /);
+  await until(() => sum(Counter.deferredStored) === 1, "the message to be stored");
+  assert.equal(sum(Counter.deferredMessages), 0);
+  // The stop comes right behind the 250.
+  const reply = client.send("s@x.example", ["late@b.example"], "Subject: x\r\n\r\ntext");
+  assert.match(await reply, /^250 /);
+  await running.stop();
+  const { store } = LmdbStore.open(shardDirectory(`${dir}/var/spool`, 0 as ShardIndex), true, true);
+  assert.equal(store.count(), 2);
+  await store.close();
+  assert.equal(arrived.size, 0);
+});
+
+test("deferred, two workers: sessions find what is in the other's memory; each message is delivered once", async (t) => {
+  const { dir, arrived, running } = await scene(t, { durability: "deferred", workers: 2 });
+  const accepted: string[] = [];
+  const share = async (name: number): Promise<void> => {
+    const client = await connectAndGreet(running.port);
+    for (let n = 0; n < 100; n++) {
+      const recipient = `r${name}-${n}@d${n % 5}.example`;
+      assert.match(await client.send("s@x.example", [recipient], "Subject: x\r\n\r\ntext"), /^250 /);
+      accepted.push(recipient);
+    }
+    await client.end();
+  };
+  await Promise.all(Array.from({ length: 8 }, (_, name) => share(name)));
+  await until(() => running.server.scheduler.messages === 0, "the queue to drain");
+  assert.ok(accepted.every((recipient) => arrived.get(recipient)?.times === 1));
+  const records = readLog(dir).filter((record) => record.type !== "Reception");
+  assert.equal(records.length, accepted.length);
+  assert.ok(records.every((record) => record.type === "Delivery"));
+});
+
+test("deferred: what a worker's death takes along ends with a record that says so; nothing stays for ever", async (t) => {
+  const { dir, arrived, running, sum } = await scene(
+    t,
+    { durability: "deferred", workers: 2, queue: 'retry_interval = "1s"' },
+    { latencyMs: 100 },
+  );
+  const accepted = new Set<string>();
+  const share = async (name: number): Promise<void> => {
+    for (let n = 0; n < 40; n++) {
+      try {
+        const client = await connectAndGreet(running.port);
+        const reply = await client.send("s@x.example", [`r${name}-${n}@d${n % 5}.example`], "Subject: x\r\n\r\ntext");
+        if (reply.startsWith("250")) for (const id of idsOf(reply)) accepted.add(id);
+        client.destroy();
+      } catch {
+        // Its worker died.
+      }
+    }
+  };
+  const sending = Promise.all(Array.from({ length: 8 }, (_, name) => share(name)));
+  await until(() => accepted.size > 60 && sum(Counter.deferredMessages) > 5, "mail in memory");
+  assert.ok(await running.server.killWorker(0));
+  await sending;
+  await until(() => running.server.scheduler.messages === 0, "every row to be accounted for");
+  assert.ok(running.notices.some((line) => /its mail in memory only is lost/.test(line)));
+  const ends = new Map<string, string[]>();
+  for (const { type, id, response } of readLog(dir)) {
+    if (!["Delivery", "AdminBounce", "Bounce", "Expiration"].includes(type)) continue;
+    ends.set(id, [...(ends.get(id) ?? []), `${type} ${response.content}`]);
+  }
+  let lost = 0;
+  for (const id of accepted) {
+    assert.equal(ends.get(id)?.length, 1, `${id}: ${ends.get(id)}`);
+    if (ends.get(id)?.[0]?.startsWith("AdminBounce lost: it was only in the memory")) lost++;
+  }
+  assert.ok([...ends.values()].every((list) => list.length === 1));
+  assert.ok(lost > 0, "the death took something along");
+  assert.equal(sum(Counter.deferredLost), [...ends.values()].flat().filter((end) => /lost:/.test(end)).length);
+  assert.ok(arrived.size >= accepted.size - lost);
+});
+
+for (const durability of ["flushed", "committed", "deferred"]) {
+  test(`${durability}: a trusted client's X-Hikyaku-Force-Sync is obeyed and taken out`, async (t) => {
+    const { dir, arrived, running, sum } = await scene(t, { durability });
+    const client = await connectAndGreet(running.port);
+    assert.match(await client.send("s@x.example", ["f@a.example"], FORCED), /^250 /);
+    assert.match(
+      await client.send("s@x.example", ["p@a.example"], "Subject: x\r\n\r\nX-Hikyaku-Force-Sync: yes"),
+      /^250 /,
+    );
+    await until(() => arrived.size === 2, "both");
+    assert.ok(
+      arrived.get("f@a.example")?.content.endsWith("Subject: x\r\nX-Hikyaku-Force-Sync-Not: no\r\n\r\ntext\r\n"),
+    );
+    assert.ok(
+      arrived.get("p@a.example")?.content.endsWith("\r\n\r\nX-Hikyaku-Force-Sync: yes\r\n"),
+      "a body is a body",
+    );
+    assert.equal(sum(Counter.forcedFlushes), durability === "flushed" ? 0 : 1);
+    const promised = readLog(dir)
+      .filter((record) => record.type === "Reception")
+      .map((record) => `${record.recipient} ${record["durability"]}`);
+    assert.deepEqual(promised, ["f@a.example flushed", `p@a.example ${durability}`]);
+    await client.end();
+  });
+}
+
+test("an untrusted client's order to flush is taken out and not obeyed", async (t) => {
+  const listener = 'relay_hosts = []\ndomains."*" = { relay_to = true }';
+  const { dir, arrived, running, sum } = await scene(t, { durability: "committed", listener });
+  const client = await connectAndGreet(running.port);
+  assert.match(await client.send("s@x.example", ["f@a.example"], FORCED), /^250 /);
+  await until(() => arrived.size === 1, "the message");
+  assert.doesNotMatch(arrived.get("f@a.example")?.content ?? "", /force-sync:/i);
+  assert.equal(sum(Counter.forcedFlushes), 0);
+  assert.equal(readLog(dir)[0]?.["durability"], "committed");
+  await client.end();
+});
+
+test("the batches reached and the time of commits and syncs are metrics", async (t) => {
+  const { running } = await scene(t, { durability: "committed" });
+  const clients = await Promise.all(Array.from({ length: 20 }, () => connectAndGreet(running.port)));
+  await Promise.all(
+    clients.map(async (client, n) => {
+      for (let i = 0; i < 5; i++) await client.send("s@x.example", [`r${n}-${i}@a.example`], "Subject: x\r\n\r\ntext");
+      await client.end();
+    }),
+  );
+  await until(() => running.server.scheduler.messages === 0, "the queue to drain");
+  const seen = await metrics(running);
+  const batches = seen.get("spool_batch_messages_count") ?? 0;
+  assert.equal(seen.get("spool_batch_messages_sum"), 100);
+  assert.ok(batches > 0 && batches < 100, `100 messages in ${batches} commits`);
+  assert.equal(seen.get('spool_batch_messages_bucket{le="+Inf"}'), batches);
+  assert.ok((seen.get('spool_batch_messages_bucket{le="1"}') ?? 0) < batches, "some commits stored several");
+  assert.ok((seen.get("spool_commit_seconds_count") ?? 0) >= batches);
+  assert.ok((seen.get("spool_commit_seconds_sum") ?? 0) > 0);
+  assert.deepEqual(
+    ["spool_forced_flushes_total", "spool_deferred_messages", "spool_failures_total"].map((name) => seen.get(name)),
+    [0, 0, 0],
+  );
+});
