@@ -290,6 +290,12 @@ export class Server {
   }
 
   #onLoaded({ shard, rows, quarantined, settled }: Extract<UpMessage, { kind: "loaded" }>): void {
+    const { unlisted } = this.#scheduler.core.counters;
+    if (unlisted > 0) {
+      this.#events.notice(
+        `${unlisted} messages are more than spool.max_messages allows: they stay in the spool for a start with a greater limit`,
+      );
+    }
     if (rows + quarantined + settled === 0) return;
     const damaged = quarantined === 0 ? "" : `, ${quarantined} damaged ones set aside`;
     const ended = settled === 0 ? "" : `, ${settled} that the log knows to be settled removed`;

@@ -19,6 +19,11 @@ export function schedulerFamilies(scheduler: Scheduler): MetricFamily[] {
     gauge("ready_count", "Messages in ready queues", table.counts[State.ready], client),
     gauge("in_flight_count", "Messages in the hands of sessions", table.counts[State.inFlight], client),
     gauge("retiring_count", "Settled messages whose spool entries are being removed", table.counts[State.retiring]),
+    gauge(
+      "unlisted_count",
+      "Messages in the spool beyond max_messages, which wait for the next start",
+      counters.unlisted,
+    ),
     gauge("scheduled_queue_count", "Scheduled queues", queues.size),
     gauge("ready_queue_count", "Ready queues", paths.size),
     {

@@ -24,6 +24,7 @@ export enum Counter {
   spoolQuarantined,
   shardsUnhealthy,
   workersLost,
+  promised,
   forcedFlushes,
   deferredMessages,
   deferredBytes,
@@ -95,6 +96,13 @@ export const METRICS: readonly MetricRow[] = [
     "Shards that refuse mail after a failed commit",
   ),
   row(Counter.workersLost, "workers_lost_total", "counter", null, "Worker threads that died and were replaced"),
+  row(
+    Counter.promised,
+    "spool_promised_count",
+    "gauge",
+    null,
+    "Recipients being stored, not yet known to the scheduler",
+  ),
   row(
     Counter.forcedFlushes,
     "spool_forced_flushes_total",

@@ -102,18 +102,18 @@ export class Scheduler implements WorkerEvents {
   #stepsOfATurn(): readonly Step[] {
     const { core } = this;
     return [
-      { what: "settle outcomes, admit messages", max: 2048, run: (max) => this.#drain(max) },
-      { what: "hand over from the dead", max: 65_536, run: (max) => this.#takeover.step(max) },
-      { what: "tell owners what to remove", max: 4096, run: (max) => this.#orders.retire(max) },
-      { what: "put routes into force", max: 1024, run: (max) => this.#routes.apply(max) },
-      { what: "advance the wheel", max: 8192, run: (max) => core.wheel.advance(core.nowMs, max, core.placement) },
+      { what: "settle outcomes, admit messages", max: 1024, run: (max) => this.#drain(max) },
+      { what: "hand over from the dead", max: 8192, run: (max) => this.#takeover.step(max) },
+      { what: "tell owners what to remove", max: 1024, run: (max) => this.#orders.retire(max) },
+      { what: "put routes into force", max: 256, run: (max) => this.#routes.apply(max) },
+      { what: "advance the wheel", max: 2048, run: (max) => core.wheel.advance(core.nowMs, max, core.placement) },
       { what: "wake parked queues", max: 1024, run: (max) => this.#promotion.wake(max) },
-      { what: "promote due messages", max: 4096, run: (max) => this.#promotion.promote(max) },
+      { what: "promote due messages", max: 1024, run: (max) => this.#promotion.promote(max) },
       { what: "ring the paths' alarms", max: 1024, run: (max) => this.#dispatch.ring(max) },
-      { what: "hand out ready messages", max: 4096, run: (max) => this.#dispatch.dispatch(max) },
+      { what: "hand out ready messages", max: 1024, run: (max) => this.#dispatch.dispatch(max) },
       { what: "fail what cannot be reached", max: 256, run: (max) => this.#dispatch.failPaths(max) },
       { what: "reap empty queues", max: 1024, run: (max) => core.queues.reap(core.nowMs, max) },
-      { what: "sweep for what is too old", max: 65_536, run: (max) => this.#sweep.step(max) },
+      { what: "sweep for what is too old", max: 8192, run: (max) => this.#sweep.step(max) },
     ];
   }
 

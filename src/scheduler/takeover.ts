@@ -59,7 +59,10 @@ export class Takeover {
   informed(worker: WorkerIndex, settled: SettledMessages): void {
     const succession = this.#successions.get(worker);
     if (succession === undefined) return;
-    succession.settled = settled;
+    // A second death before the first was seen to: what either log says is true.
+    const before = succession.settled;
+    succession.settled =
+      before === NOTHING ? settled : { has: (shard, key) => before.has(shard, key) || settled.has(shard, key) };
     this.#release(succession);
   }
 

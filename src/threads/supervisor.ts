@@ -234,6 +234,7 @@ export class Supervisor {
     const counters = shared.counters(1 + seat.index);
     counters[Counter.connectionsOpen] = 0;
     counters[Counter.clientConnectionsOpen] = 0;
+    counters[Counter.promised] = 0;
     counters[Counter.deferredMessages] = 0;
     counters[Counter.deferredBytes] = 0;
     counters[Counter.logsUnwritable] = 0;

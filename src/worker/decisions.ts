@@ -82,8 +82,9 @@ export class Decisions {
     const { shard, key, row } = order;
     if (found.kind === "failed") {
       this.#answer(row, OutcomeKind.returned, OutcomeFlag.later);
-    } else if (found.kind === "missing" && this.#shards.defers) {
-      this.lost(shard, key);
+    } else if (found.kind === "missing" || found.kind === "damaged") {
+      // A damaged one has its record from quarantine.
+      if (found.kind === "missing") this.lost(shard, key);
       this.#shards.removeSoon(shard, key, row);
       this.#answer(row, OutcomeKind.disposed, 0);
     } else if (order.ifMissing) {
@@ -93,10 +94,16 @@ export class Decisions {
     return true;
   }
 
-  /** A message was in the memory of a worker that died, and nowhere else: its end, as far as the log is concerned. */
+  /**
+   * A message is not in the spool, where it must be; with `deferred` it was in the memory of a worker that died, and nowhere
+   * else. Its end, as far as the log is concerned.
+   */
   lost(shard: ShardIndex, key: SpoolKey): void {
-    (this.#counters[Counter.deferredLost] as number)++;
-    this.#unread(shard, key, null, "lost: it was only in the memory of a thread that died (durability deferred)");
+    if (this.#shards.defers) (this.#counters[Counter.deferredLost] as number)++;
+    const why = this.#shards.defers
+      ? "it was only in the memory of a thread that died (durability deferred)"
+      : "it is not in the spool any more";
+    this.#unread(shard, key, null, `lost: ${why}`);
   }
 
   /** An entry was damaged and is in quarantine now: the end of the message, as far as the log is concerned. */

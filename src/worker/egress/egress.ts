@@ -270,11 +270,11 @@ export class Egress implements SessionHost {
   /** A message that its shard cannot give: gone, or damaged and moved to quarantine by its owner. */
   #unreadable(session: EgressSession, assigned: Assigned, found: Unreadable, flags: number): void {
     const { row, shard, key } = assigned;
-    // While the disk cannot be read nothing was tried; otherwise the entry is lost to delivery. Its owner has moved it to
-    // quarantine, or will at the next start when it is another worker's.
+    // While the disk cannot be read nothing was tried. Otherwise its owner has the last word: this worker has said it when
+    // the entry is its own, and for another's the scheduler asks.
     let kind = found.kind === "failed" ? OutcomeKind.returned : OutcomeKind.quarantined;
-    if (found.kind === "missing" && this.#elsewhere(assigned)) kind = OutcomeKind.absent;
-    else if (found.kind === "missing" && this.#parts.defers) this.#parts.lost(shard, key);
+    if (kind === OutcomeKind.quarantined && !this.#parts.owns(shard)) kind = OutcomeKind.absent;
+    else if (found.kind === "missing") this.#parts.lost(shard, key);
     if (kind === OutcomeKind.returned) this.#parts.inHand(shard, key, false);
     this.#parts.outcome(row, session.id, kind, flags, 0);
   }

@@ -132,8 +132,14 @@ export class Intake {
 
   /** Takes a complete message. The source's `finish` is called once, later or from inside. */
   take(source: MessageSource, content: ReceivedContent, transaction: Transaction): StoredMessage | null {
-    const { shard, clock, node } = this.#parts;
+    const { shard, clock, node, shared } = this.#parts;
     const recipients = transaction.recipients;
+    // Others may have been let in while this one came: what is promised counts, or the scheduler has no row for it.
+    if (shared.messages + shared.sum(Counter.promised) + recipients.length > shared.maxMessages) {
+      source.finish(QUEUE_FULL);
+      return null;
+    }
+    this.#promise(recipients.length);
     const forceFlush = takeForceSync(content, source.trusted);
     const firstKey = shard.newKeys(recipients.length);
     const ids = recipients.map((_, i) => messageId(node, shard.index, (firstKey + i) as SpoolKey));
@@ -162,17 +168,25 @@ export class Intake {
     const fault = shard.storeTransaction(stored.transaction, stored);
     // What is kept in memory only may be answered by now.
     if (fault === null) return stored.ours && stored.announced === recipients.length ? null : stored;
+    this.#promise(-recipients.length);
     source.finish(SPOOL_UNHEALTHY);
     return null;
   }
 
+  /** Recipients that are being stored, or are stored and not yet announced. */
+  #promise(recipients: number): void {
+    (this.#parts.counters[Counter.promised] as number) += recipients;
+  }
+
   /** A commit has ended. Called by {@link StoredMessage}. */
   stored(message: StoredMessage, fault: Fault | null): void {
-    if (message.abandoned) {
-      if (fault === null) this.#discard(message);
+    if (message.abandoned && fault === null) {
+      this.#discard(message);
       return;
     }
     if (fault !== null) {
+      this.#promise(-message.transaction.recipients.length);
+      if (message.abandoned) return;
       message.source.finish(fault.errno === "ENOSPC" ? DISK_LOW : NOT_STORED);
       return;
     }
@@ -205,6 +219,7 @@ export class Intake {
     for (; message.announced < recipients.length; message.announced++) {
       const key = (firstKey + message.announced) as SpoolKey;
       if (!announce(shard.index, key, recipients[message.announced]!.queue, content.length)) return false;
+      this.#promise(-1);
     }
     (counters[Counter.messagesReceived] as number) += recipients.length;
     (counters[Counter.bytesReceived] as number) += content.length;
@@ -216,6 +231,7 @@ export class Intake {
   /** A message that was answered with a failure before it was stored: nothing rejected is ever delivered. */
   #discard(message: StoredMessage): void {
     const { firstKey, recipients } = message.transaction;
+    this.#promise(-recipients.length);
     for (let i = 0; i < recipients.length; i++) this.#parts.shard.remove((firstKey + i) as SpoolKey, 0);
   }
 }

@@ -20,6 +20,8 @@ import type { ShardStore } from "./shard-store.js";
 import type { NewTransaction } from "./transaction.js";
 import type { StoreWaiter, WriteBatch } from "./write-batch.js";
 
+const SET_ASIDE: Unreadable = { kind: "damaged", reason: "it is in quarantine" };
+
 /**
  * One spool shard, seen by its owner. All that is stored, rescheduled and removed while a commit is under way goes into
  * the next one: one LMDB transaction, one sync, one walk over those who wait (bench/micro/commit.ts).
@@ -62,6 +64,10 @@ export class Shard implements ReplayTarget {
   #store: ShardStore;
   /** False until a replay has counted the rows of shared bodies. */
   #counted: boolean;
+  /** What is in quarantine and still in the spool, until its record is in the log. */
+  readonly #setAside = new Map<SpoolKey, { bodyKey: number; shared: boolean; rowOnly: boolean; token: number }>();
+  /** Attempts and due times of rows that could not be read when they were to be stored: tried again after `reopen`. */
+  readonly #unread = new Map<SpoolKey, { attempts: number; dueMs: number }>();
   /** Removals of rows with shared bodies that came before the counts were complete. */
   #held: { key: SpoolKey; bodyKey: number; token: number }[] = [];
 
@@ -197,8 +203,11 @@ export class Shard implements ReplayTarget {
   read(key: SpoolKey): SpooledMessage | Unreadable {
     const recent = this.deferred?.get(key) ?? this.#recent.get(key);
     if (recent !== undefined) return recent;
+    if (this.#setAside.has(key)) return SET_ASIDE;
     const found = tryReadMessage(this.#store, key);
-    if (found.kind === "damaged") this.quarantine(key, found.reason);
+    if (found.kind === "damaged" && !this.quarantine(key, found.reason)) {
+      return { kind: "failed", reason: `damaged, and quarantine cannot be written: ${found.reason}` };
+    }
     return found;
   }
 
@@ -206,8 +215,15 @@ export class Shard implements ReplayTarget {
   reschedule(key: SpoolKey, attempts: number, dueMs: number): void {
     if (this.deferred?.reschedule(key, attempts, dueMs) === true) return;
     this.#recent.delete(key);
-    const row = this.#tryRow(key);
-    if (row === null) return;
+    let row: Buffer | undefined;
+    try {
+      row = this.#store.row(key);
+    } catch (error) {
+      this.#unread.set(key, { attempts, dueMs });
+      this.#events.onFault(this.index, commitFault("read", error));
+      return;
+    }
+    if (row === undefined || this.#setAside.has(key)) return;
     const wrong = readHeader(row, this.#header);
     if (wrong !== null) {
       this.quarantine(key, wrong);
@@ -225,6 +241,12 @@ export class Shard implements ReplayTarget {
    */
   remove(key: SpoolKey, token: number): void {
     if (this.deferred?.remove(key, token) === true) return;
+    this.#unread.delete(key);
+    const aside = this.#setAside.get(key);
+    if (aside !== undefined) {
+      if (token !== 0) aside.token = token;
+      return;
+    }
     let bodyKey: number = key;
     let shared = false;
     const recent = this.#recent.get(key);
@@ -251,8 +273,16 @@ export class Shard implements ReplayTarget {
     return new Replay(this, sink, reportAfter);
   }
 
-  /** Starts committing what waits now instead of at the end of the turn: for a worker that ends its turns itself. */
+  /**
+   * Starts committing what waits now instead of at the end of the turn: for a worker that ends its turns itself. What was
+   * moved to quarantine leaves the spool only with this call, which comes when its record is in the log.
+   */
   commitNow(): void {
+    for (const [key, { bodyKey, shared, rowOnly, token }] of this.#setAside) {
+      if (rowOnly) this.#removeRow(key, token);
+      else this.#remove(key, bodyKey, shared, token);
+    }
+    this.#setAside.clear();
     this.#committer.commitNow();
   }
 
@@ -267,6 +297,9 @@ export class Shard implements ReplayTarget {
     this.#store = openStore(this.#options, true);
     this.#recent.clear();
     this.#committer.resume(this.#store);
+    const unread = [...this.#unread];
+    this.#unread.clear();
+    for (const [key, { attempts, dueMs }] of unread) this.reschedule(key, attempts, dueMs);
   }
 
   /** Something of the storage failed unseen: nothing is believed or taken until the shard is open again. */
@@ -281,8 +314,12 @@ export class Shard implements ReplayTarget {
     await this.#store.close();
   }
 
-  /** Part of the replay: moves an entry out of the spool, with what can be read of it. */
-  quarantine(key: SpoolKey, reason: string): void {
+  /**
+   * Copies an entry into quarantine, with what can be read of it; it leaves the spool with the next `commitNow`. False when
+   * it could not be written: then nothing was done.
+   */
+  quarantine(key: SpoolKey, reason: string): boolean {
+    if (this.#setAside.has(key)) return true;
     let bodyKey: number = key;
     let shared = false;
     let envelope: Envelope | null = null;
@@ -296,14 +333,14 @@ export class Shard implements ReplayTarget {
       writeQuarantine(this.#options.spoolPath, this.index, key, row, this.#store.body(bodyKey));
     } catch (error) {
       this.#events.onFault(this.index, error instanceof Fault ? error : commitFault("quarantine", error));
-      return;
+      return false;
     }
     this.stats.quarantined++;
     this.#recent.delete(key);
-    // Before the counts are complete a body that may be shared is left to the end of the replay.
-    if (this.#counted || !shared) this.#remove(key, bodyKey, shared, 0);
-    else this.#removeRow(key);
+    // Before the counts are complete a body that may be shared is left to the end of the replay, which did not count this row.
+    this.#setAside.set(key, { bodyKey, shared, rowOnly: shared && !this.#counted, token: 0 });
     this.#events.onQuarantined(this.index, key, reason, envelope);
+    return true;
   }
 
   /** Part of the replay. */
@@ -323,11 +360,11 @@ export class Shard implements ReplayTarget {
 
   #remove(key: SpoolKey, bodyKey: number, shared: boolean, token: number): void {
     if (!shared || this.refs.release(bodyKey)) this.#committer.filling.removedBodies.push(bodyKey);
-    if (token !== 0) this.#committer.filling.tokens.push(token);
-    this.#removeRow(key);
+    this.#removeRow(key, token);
   }
 
-  #removeRow(key: SpoolKey): void {
+  #removeRow(key: SpoolKey, token: number): void {
+    if (token !== 0) this.#committer.filling.tokens.push(token);
     this.#committer.filling.removedRows.push(key);
     this.#committer.schedule();
   }

@@ -144,6 +144,7 @@ test("the damaged head of one large body is mended, so that only this message is
     [keys[4]],
   );
   for (const key of keys) again.shard.remove(key, key);
+  again.shard.commitNow();
   await again.heard.when(() => again.shard.count() === 0);
   assert.deepEqual(again.heard.faults, []);
   await again.shard.close();

@@ -124,6 +124,7 @@ test("damaged rows are quarantined, bodies without rows are removed, and all els
     [keys[1], keys[2], keys[4], pair],
   );
   assert.equal(again.heard.quarantined[2]?.reason, "the body is missing");
+  again.shard.commitNow();
   await again.heard.when(() => again.shard.store.bodyKeys(0, Number.MAX_SAFE_INTEGER).length === 3);
   assert.equal(again.shard.count(), 3);
   assert.ok(existsSync(join(path, "quarantine", `000-${keys[2]}.meta`)));

@@ -136,7 +136,13 @@ test("a body that was changed on disk is set aside, reported once, and the other
   assert.deepEqual(found, { kind: "damaged", reason: "checksum of the body does not match" });
   assert.equal(again.heard.quarantined.length, 1);
   assert.deepEqual(again.heard.quarantined[0]?.key, bad);
+  assert.equal(again.shard.count(), 2, "it stays until its record is written");
+  assert.deepEqual(again.shard.read(bad), { kind: "damaged", reason: "it is in quarantine" });
+  again.shard.remove(bad, 9);
+  again.shard.commitNow();
   await again.heard.when(() => again.shard.stats.removed > 0);
+  assert.deepEqual(again.heard.removed, [9], "one removal, whoever asks for it");
+  assert.equal(again.heard.quarantined.length, 1);
   assert.equal(again.shard.read(bad).kind, "missing");
   assert.equal(contentOf(again.shard.read(good)), "good");
   assert.deepEqual(readdirSync(join(path, "quarantine")).sort(), [`000-${bad}.eml`, `000-${bad}.meta`]);
