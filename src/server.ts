@@ -372,9 +372,9 @@ export class Server {
     });
   }
 
-  /** Kills one worker's thread as a crash would: the fault injection of tests. */
-  killWorker(index: number): Promise<boolean> {
-    return this.#supervisor.kill(index);
+  /** Kills one worker's thread as a crash would: the fault injection of tests. See the message `die`. */
+  killWorker(index: number, when: "now" | "written" = "now"): boolean {
+    return this.#supervisor.kill(index, when);
   }
 
   /** Workers that have died so far. */

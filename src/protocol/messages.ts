@@ -97,7 +97,9 @@ export type DownMessage =
   /** Stop accepting; answer 421; finish what is in hand; then report `stopped`. */
   | { readonly kind: "stop"; readonly deadlineMs: number }
   /** Log segment to write to from now on. */
-  | { readonly kind: "segment"; readonly segment: LogSegment };
+  | { readonly kind: "segment"; readonly segment: LogSegment }
+  /** End the thread as a crash would: at once, or when the log of this turn is written and nobody was told. For tests. */
+  | { readonly kind: "die"; readonly when: "now" | "written" };
 
 /** Rare frames, worker to scheduler. */
 export type UpMessage =

@@ -61,8 +61,9 @@ export class Disposal {
   /** Expires a message that its retry plan gave up; when its owner cannot be told now, it is marked and looked at soon. */
   doom(row: Row): void {
     const { table, placement, random } = this.#core;
-    if (this.#owner(row) !== null && this.expire(row)) return;
+    // Also while its owner is told: should that one die before it has written the record, this is all that is known.
     table.flags[row] |= RowFlag.doomed;
+    if (this.#owner(row) !== null && this.expire(row)) return;
     placement.wait(row, requeueMs(this.#core.nowMs, random));
     placement.unsaved(row);
   }

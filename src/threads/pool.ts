@@ -37,7 +37,11 @@ export class WorkerPool {
     return this.#pool.run(init);
   }
 
-  /** Ends the thread with this id at once, as a crash would. Returns false when there is none. */
+  /**
+   * Ends the thread with this id from outside. Returns false when there is none. The last resort for a thread that hears
+   * nothing any more: one that is inside LMDB's binding at that moment takes the process along (it cannot throw into a
+   * script that is being ended, and aborts).
+   */
   async kill(threadId: number): Promise<boolean> {
     const thread = this.#pool.threads.find((candidate) => candidate.threadId === threadId);
     if (thread === undefined) return false;

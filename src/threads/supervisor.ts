@@ -151,10 +151,12 @@ export class Supervisor {
     await this.#pool.close();
   }
 
-  /** Kills a worker's thread as a crash would: the fault injection of tests. */
-  async kill(index: number): Promise<boolean> {
-    const seat = this.#seats[index];
-    return seat === undefined ? false : this.#pool.kill(seat.threadId);
+  /** Has a worker's thread end itself as a crash would: the fault injection of tests. False when it cannot be told. */
+  kill(index: number, when: "now" | "written"): boolean {
+    const link = this.#seats[index]?.link;
+    if (link?.send({ kind: "die", when }) !== true) return false;
+    link.publish();
+    return true;
   }
 
   #launch(index: WorkerIndex, progress: Map<ShardIndex, ShardProgress>, pauseMs: number): Seat {

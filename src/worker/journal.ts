@@ -106,8 +106,12 @@ export class Journal {
     return first ? segment : null;
   }
 
+  /** The last flush had something to write. */
+  wroteNow = false;
+
   /** Writes everything; false when some of it still waits. */
   flush(): boolean {
+    this.wroteNow = this.#file.waitingBytes > 0;
     const written = this.#file.flush();
     if (!written) {
       (this.#counters[Counter.logWriteFailures] as number)++;

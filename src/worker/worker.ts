@@ -81,6 +81,8 @@ class ResidentWorker implements SchedulerCommands {
   #retryTimer: NodeJS.Timeout | null = null;
   #stopAtMs = Number.POSITIVE_INFINITY;
   #closing = false;
+  /** Die in the next turn that has written records, before anybody hears of them: see the message `die`. */
+  #dieWritten = false;
 
   constructor(init: WorkerInit) {
     this.#init = init;
@@ -224,6 +226,7 @@ class ResidentWorker implements SchedulerCommands {
     this.#reload.step();
     let told = this.#reports.flush();
     if (this.#journal.flush()) {
+      if (this.#dieWritten && this.#journal.wroteNow) process.exit(1);
       this.#shards.settle();
       told = this.#reports.flush() && told;
       this.#link.publish();
@@ -296,6 +299,10 @@ class ResidentWorker implements SchedulerCommands {
         return;
       case "stop":
         this.#stop(message.deadlineMs);
+        return;
+      case "die":
+        if (message.when === "now") process.exit(1);
+        this.#dieWritten = true;
         return;
       default:
         unreachable(message);

@@ -58,18 +58,18 @@ test("workers killed in mid-batch: nothing lost, nothing counted twice", async (
     }
     return busy;
   };
-  const killBusy = async (): Promise<void> => {
+  const killBusy = async (when: "now" | "written"): Promise<void> => {
     let victim = -1;
     await until(() => {
       victim = [0, 1].find((worker) => busyOn(worker) > 0) ?? -1;
       return victim >= 0;
     }, "a worker to have messages in hand");
-    assert.ok(await running.server.killWorker(victim));
+    assert.ok(running.server.killWorker(victim, when));
   };
   await until(() => accepted.size >= 150, "the load to flow");
-  await killBusy();
-  await until(() => accepted.size >= 400, "the load to flow again");
-  await killBusy();
+  await killBusy("now");
+  await until(() => accepted.size >= 400 && running.server.workersLost === 1, "the load to flow again");
+  await killBusy("written");
   await Promise.all(sending);
   await until(() => running.server.scheduler.messages === 0, "the queue to drain");
   assert.equal(running.server.workersLost, 2);

@@ -144,7 +144,7 @@ test("deferred: what a worker's death takes along ends with a record that says s
   };
   const sending = Promise.all(Array.from({ length: 8 }, (_, name) => share(name)));
   await until(() => accepted.size > 60 && sum(Counter.deferredMessages) > 5, "mail in memory");
-  assert.ok(await running.server.killWorker(0));
+  assert.ok(running.server.killWorker(0));
   await sending;
   await until(() => running.server.scheduler.messages === 0, "every row to be accounted for");
   assert.ok(running.notices.some((line) => /its mail in memory only is lost/.test(line)));

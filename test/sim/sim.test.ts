@@ -13,6 +13,12 @@ for (const seed of SEEDS) {
   });
 }
 
+test("a made-up world, for long: what takes many deaths to meet", () => {
+  const result = simulate(7, 8000);
+  if (!result.ok) assert.fail(`seed 7, step ${result.step}: ${String(result.error)}`);
+  assert.ok(result.summary.deaths > 50, "workers died");
+});
+
 test("a made-up world, fresh seed", (t) => {
   const seed = Date.now() % 1_000_000_007;
   t.diagnostic(`seed ${seed}, ${STEPS} steps; again with: node run.js --seed ${seed} --steps ${STEPS}`);

@@ -31,6 +31,8 @@ export interface TestConfig {
   /** Where everything goes: `mx_list` of the only queue rule; null for the sandbox. */
   readonly to?: string | null;
   readonly durability?: string;
+  /** Keys of `[spool]`. */
+  readonly spool?: string;
   /** Keys of `[[queue]]`, as TOML lines. */
   readonly queue?: string;
   /** Keys of `[[smtp_listener]]`. */
@@ -60,6 +62,7 @@ mode = "${to === null && options.queue === undefined ? "sandbox" : "live"}"
 durability = "${options.durability ?? "flushed"}"
 min_free_space = "1%"
 min_free_inodes = "1%"
+${options.spool ?? ""}
 [[smtp_listener]]
 listen = "127.0.0.1:0"
 ${options.listener ?? ""}

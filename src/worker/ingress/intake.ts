@@ -210,10 +210,6 @@ export class Intake {
   }
 
   #announce(message: StoredMessage): boolean {
-    if (message.abandoned) {
-      this.#discard(message);
-      return true;
-    }
     const { shard, counters, announce } = this.#parts;
     const { firstKey, recipients, content } = message.transaction;
     for (; message.announced < recipients.length; message.announced++) {
