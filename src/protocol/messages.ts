@@ -92,6 +92,8 @@ export type DownMessage =
   | { readonly kind: "definePath"; readonly path: PathDefinition }
   | { readonly kind: "forgetPath"; readonly id: PathId }
   | Dispose
+  /** Store this message if it is in memory only: somebody else must read it. */
+  | { readonly kind: "save"; readonly shard: ShardIndex; readonly key: SpoolKey }
   /** Begin to listen and to accept. */
   | { readonly kind: "listen" }
   /** Stop accepting; answer 421; finish what is in hand; then report `stopped`. */
@@ -118,6 +120,8 @@ export type UpMessage =
   | { readonly kind: "listening"; readonly listener: number; readonly host: string; readonly port: number }
   /** An entry was moved to quarantine; `row` is 0 when the scheduler never knew it. */
   | { readonly kind: "quarantined"; readonly shard: ShardIndex; readonly key: SpoolKey; readonly reason: string }
+  /** A session cannot see this message of another worker, which may have it in memory only. */
+  | { readonly kind: "wanted"; readonly shard: ShardIndex; readonly key: SpoolKey }
   /** A shard that had failed takes mail again. */
   | { readonly kind: "mended"; readonly shard: ShardIndex }
   /** The worker has noticed a fault that an operator must know. */

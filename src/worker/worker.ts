@@ -190,6 +190,7 @@ class ResidentWorker implements SchedulerCommands {
       defers: this.#shards.defers,
       inHand: (shard, key, inHand) => this.#shards.inHand(shard, key, inHand),
       lost: (shard, key) => this.#decisions.lost(shard, key),
+      wanted: (shard, key) => this.#reports.message({ kind: "wanted", shard, key }),
       read: (shard, key) => this.#shards.read(shard, key),
       releaseBody: (content) => this.#shards.releaseBody(content),
       remove: (shard, key, row) => this.#shards.removeSoon(shard, key, row),
@@ -287,6 +288,9 @@ class ResidentWorker implements SchedulerCommands {
         return;
       case "dispose":
         this.#decisions.dispose(message);
+        return;
+      case "save":
+        this.#shards.own(message.shard).deferred?.save(message.key);
         return;
       case "listen":
         void this.#listen();
