@@ -77,7 +77,7 @@ function panic(error: unknown): void {
 
 function banner(version: string, config: CompiledConfig, ready: ServerReady): string {
   const sandbox = config.delivery.mode === "sandbox";
-  const promise = { flushed: "on disk", committed: "in the page cache", deferred: "in memory" }[
+  const promise = { flushed: "on disk", committed: "in the page cache", deferred: "in memory until its first attempt fails" }[
     config.spool.durability
   ];
   const native = ready.addonRefusal === null ? "native addon" : `without the native addon: ${ready.addonRefusal}`;

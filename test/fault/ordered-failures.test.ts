@@ -1,8 +1,12 @@
 /** Failures on order (HIKYAKU_FAULTS), on a whole server: what clients hear, what operators see, and what is never lost. */
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { describe, type TestContext, test } from "node:test";
+import type { ShardIndex } from "../../src/base/brands.js";
 import { DEFAULT_PROFILE } from "../../src/sink/options.js";
 import { type RunningSink, startSink } from "../../src/sink/sink.js";
+import { shardDirectory } from "../../src/worker/spool/directories.js";
+import { LmdbStore } from "../../src/worker/spool/lmdb-store.js";
 import { ChildServer } from "../support/child-server.js";
 import { makeDir, readLog, removeDir, type TestConfig, until, writeConfig } from "../support/server.js";
 import { connectAndGreet, type SmtpClient } from "../support/smtp-client.js";
@@ -174,5 +178,24 @@ describe("failures on order", { concurrency: true }, () => {
     assert.match(await trySend(client, "after@a.example"), /^250 /);
     await client.end();
     await server.stop();
+  });
+
+  test("a store that hangs: 451 after data_processing_timeout, and the message is not delivered when it is stored after all", async (t) => {
+    const { dir, arrived, server } = await scene(t, { listener: 'data_processing_timeout = "1s"' });
+    const client = await connectAndGreet(server.port);
+    server.order("spool.commit hang");
+    assert.match(await trySend(client, "hung@a.example"), /^451 4\.4\.5 /);
+    await client.closed;
+    server.order();
+    const next = await connectAndGreet(server.port);
+    assert.match(await trySend(next, "next@a.example"), /^250 /);
+    await until(() => arrived.length > 0, "the next one");
+    await next.end();
+    await server.stop();
+    assert.deepEqual(arrived, ["next@a.example"]);
+    assert.deepEqual(taken(dir, "Reception"), ["next@a.example"]);
+    const { store } = LmdbStore.open(shardDirectory(join(dir, "var", "spool"), 0 as ShardIndex), true, true);
+    assert.equal(store.count(), 0);
+    await store.close();
   });
 });
