@@ -5,6 +5,7 @@ import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { ChildServer } from "../support/child-server.js";
 import { makeDir, readLog, removeDir, until, writeConfig } from "../support/server.js";
 import { connectAndGreet, type SmtpClient } from "../support/smtp-client.js";
 
@@ -78,4 +79,42 @@ test("a failed fdatasync is answered 451, the message is gone, and mail is taken
     ],
   );
   removeDir(dir);
+});
+
+test("committed: a forced flush waits for a real fdatasync, a plain message does not", async (t) => {
+  if (spawnSync("strace", ["-e", "trace=none", "true"]).status !== 0) {
+    const why = "NOT TESTED: failing syncs need strace and the right to trace processes on this machine";
+    if (process.env["CI"] === "true") assert.fail(why);
+    t.diagnostic(why);
+    return;
+  }
+  const dir = makeDir();
+  writeConfig(dir, { durability: "committed" });
+  const server = await ChildServer.start(dir);
+  t.after(async () => {
+    await server.kill();
+    removeDir(dir);
+  });
+  const client = await connectAndGreet(server.port);
+  const inject = ["-f", "-p", String(server.process.pid), "-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO"];
+  const strace = spawn("strace", inject, { stdio: ["ignore", "ignore", "pipe"] });
+  t.after(() => strace.kill("SIGKILL"));
+  await once(strace.stderr, "data");
+  assert.match(await trySend(client, "plain@a.example"), /^250 /);
+  const forced = ["MAIL FROM:<s@x.example>", "RCPT TO:<forced@a.example>", "DATA"];
+  for (const line of forced) assert.match(await client.say(line), /^[23]/);
+  assert.match(await client.say("X-Hikyaku-Force-Sync: yes\r\nSubject: x\r\n\r\ntext\r\n."), /^451 /);
+  const gone = once(strace, "exit");
+  strace.kill("SIGINT");
+  await gone;
+  await until(() => /takes mail/.test(server.words), "the shard to be opened again");
+  for (const line of forced) assert.match(await client.say(line), /^[23]/);
+  assert.match(await client.say("X-Hikyaku-Force-Sync: yes\r\nSubject: x\r\n\r\ntext\r\n."), /^250 /);
+  await client.end();
+  await server.stop();
+  const received = readLog(dir).filter((record) => record.type === "Reception");
+  assert.deepEqual(
+    received.map((record) => `${record.recipient} ${record["durability"]}`),
+    ["plain@a.example committed", "forced@a.example flushed"],
+  );
 });
