@@ -45,7 +45,7 @@ async function scene(t: TestContext, config: TestConfig = {}) {
     servers.push(server);
     return server;
   };
-  return { dir, arrived, start, server: await start() };
+  return { dir, arrived, start, sinkPort: sink.port, server: await start() };
 }
 
 /** Sends until it is taken; what is refused meanwhile is refused for now. */
@@ -198,4 +198,25 @@ describe("failures on order", { concurrency: true }, () => {
     assert.equal(store.count(), 0);
     await store.close();
   });
+
+  for (const durability of ["flushed", "committed"]) {
+    test(`${durability}: what had its 250 survives kill -9 and is delivered by the next process`, async (t) => {
+      // Nobody is there to take it: what the first process delivers is in no spool.
+      const closed = 'protocol = { smtp = { mx_list = ["127.0.0.1:1"] } }\nretry_interval = "1s"';
+      const { dir, arrived, sinkPort, server, start } = await scene(t, { durability, to: null, queue: closed });
+      const client = await connectAndGreet(server.port);
+      const accepted: string[] = [];
+      for (let n = 0; n < 50; n++) {
+        assert.match(await trySend(client, `r${n}@a.example`), /^250 /);
+        accepted.push(`r${n}@a.example`);
+      }
+      await server.kill();
+      writeConfig(dir, { durability, to: `127.0.0.1:${sinkPort}` });
+      const again = await start();
+      await until(() => arrived.length >= accepted.length, "all that had a 250");
+      await again.stop();
+      assert.deepEqual(arrived.sort(), accepted.sort());
+      assert.equal(taken(dir, "Delivery").length, accepted.length);
+    });
+  }
 });
