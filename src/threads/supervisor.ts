@@ -213,6 +213,9 @@ export class Supervisor {
       case "loaded":
         seat.progress.get(message.shard)?.loaded();
         break;
+      case "reopening":
+        this.broadcast({ kind: "letGo", shard: message.shard });
+        return;
       case "wanted":
         this.#save(message.shard, message.key);
         return;

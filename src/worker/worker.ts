@@ -117,6 +117,10 @@ class ResidentWorker implements SchedulerCommands {
         this.#decisions.quarantined(shard, key, reason, envelope);
       },
       fault: (fault) => this.#fault(fault),
+      reopening: (shard) => {
+        this.#reports.message({ kind: "reopening", shard });
+        wake();
+      },
       mended: (shard) => this.#reports.message({ kind: "mended", shard }),
     });
     this.#decisions = new Decisions(
@@ -288,6 +292,9 @@ class ResidentWorker implements SchedulerCommands {
         return;
       case "dispose":
         this.#decisions.dispose(message);
+        return;
+      case "letGo":
+        this.#shards.letGo(message.shard);
         return;
       case "save":
         this.#shards.own(message.shard).deferred?.save(message.key);
