@@ -111,9 +111,17 @@ describe("failures on order", { concurrency: true }, () => {
       await until(() => arrived.length === 1, "the one that was accepted");
       await client.end();
       await server.stop();
-      await (await start()).stop();
-      assert.deepEqual(arrived, ["again@a.example"]);
-      assert.deepEqual(taken(dir, "Reception"), ["again@a.example"]);
+      const { store } = LmdbStore.open(shardDirectory(join(dir, "var", "spool"), 0 as ShardIndex), true, true);
+      assert.equal(store.count(), 0, "what was refused is not in the spool");
+      await store.close();
+      const next = await start();
+      const last = await connectAndGreet(next.port);
+      assert.match(await trySend(last, "last@a.example"), /^250 /);
+      await until(() => arrived.includes("last@a.example"), "the last one");
+      await last.end();
+      await next.stop();
+      assert.deepEqual(arrived, ["again@a.example", "last@a.example"]);
+      assert.deepEqual(taken(dir, "Reception"), arrived);
     });
   }
 
