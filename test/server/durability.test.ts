@@ -240,3 +240,32 @@ test("the batches reached and the time of commits and syncs are metrics", async 
     [0, 0, 0],
   );
 });
+
+test("deferred: a stop under load loses nothing; the next start delivers the rest, each once", async (t) => {
+  const { dir, arrived, running, sum } = await scene(t, { durability: "deferred", workers: 2 }, { latencyMs: 100 });
+  const accepted = new Set<string>();
+  const share = async (name: number): Promise<void> => {
+    for (let n = 0; n < 200; n++) {
+      try {
+        const client = await connectAndGreet(running.port);
+        const reply = await client.send("s@x.example", [`r${name}-${n}@d${n % 5}.example`], "Subject: x\r\n\r\ntext");
+        if (reply.startsWith("250")) accepted.add(`r${name}-${n}@d${n % 5}.example`);
+        client.destroy();
+      } catch {
+        return; // The server has stopped.
+      }
+    }
+  };
+  const sending = Promise.all(Array.from({ length: 8 }, (_, name) => share(name)));
+  await until(() => accepted.size > 150 && sum(Counter.deferredMessages) > 5, "mail in memory");
+  await running.stop();
+  await sending;
+  assert.ok(arrived.size < accepted.size, "something was left");
+  const again = await startServer(dir);
+  await until(() => arrived.size >= accepted.size && again.server.scheduler.messages === 0, "the rest");
+  await again.stop();
+  const ends = readLog(dir).filter((record) => record.type !== "Reception" && record.type !== "TransientFailure");
+  assert.ok(ends.every((record) => record.type === "Delivery"));
+  assert.equal(new Set(ends.map((record) => record.id)).size, ends.length, "one record each");
+  assert.ok([...accepted].every((recipient) => arrived.get(recipient)?.times === 1));
+});
