@@ -10,6 +10,7 @@
  * HIKYAKU_FAULTS names a file. Each line orders one failure, in force from the moment the line is there until it is gone:
  *
  *     spool.commit error EIO          every commit of a spool shard fails with EIO
+ *     spool.commit hang               every commit waits until the line is gone
  *     spool.commit stray              a commit leaves a rejected promise behind that nobody holds, as lmdb-js may
  *     spool.sync error EIO            every sync fails, in the mode `flushed` the commit with it
  *     log.write error ENOSPC          no line of the event log can be written

@@ -77,9 +77,11 @@ function panic(error: unknown): void {
 
 function banner(version: string, config: CompiledConfig, ready: ServerReady): string {
   const sandbox = config.delivery.mode === "sandbox";
-  const promise = { flushed: "on disk", committed: "in the page cache", deferred: "in memory" }[
-    config.spool.durability
-  ];
+  const promise = {
+    flushed: "on disk",
+    committed: "in the page cache",
+    deferred: "in memory until its first attempt fails",
+  }[config.spool.durability];
   const native = ready.addonRefusal === null ? "native addon" : `without the native addon: ${ready.addonRefusal}`;
   const list = (addresses: readonly ListenAddress[]): string => addresses.map(formatSocketAddress).join(", ") || "none";
   const lines = [

@@ -92,6 +92,10 @@ export type DownMessage =
   | { readonly kind: "definePath"; readonly path: PathDefinition }
   | { readonly kind: "forgetPath"; readonly id: PathId }
   | Dispose
+  /** Store this message if it is in memory only: somebody else must read it. */
+  | { readonly kind: "save"; readonly shard: ShardIndex; readonly key: SpoolKey }
+  /** Close the handle on this shard of another worker and leave it closed for a second: its owner opens it anew. */
+  | { readonly kind: "letGo"; readonly shard: ShardIndex }
   /** Begin to listen and to accept. */
   | { readonly kind: "listen" }
   /** Stop accepting; answer 421; finish what is in hand; then report `stopped`. */
@@ -120,6 +124,10 @@ export type UpMessage =
   | { readonly kind: "listening"; readonly listener: number; readonly host: string; readonly port: number }
   /** An entry was moved to quarantine; `row` is 0 when the scheduler never knew it. */
   | { readonly kind: "quarantined"; readonly shard: ShardIndex; readonly key: SpoolKey; readonly reason: string }
+  /** A session cannot see this message of another worker, which may have it in memory only. */
+  | { readonly kind: "wanted"; readonly shard: ShardIndex; readonly key: SpoolKey }
+  /** A shard has failed and will be opened anew in half a second: whoever reads it must let go of it. */
+  | { readonly kind: "reopening"; readonly shard: ShardIndex }
   /** A shard that had failed takes mail again. */
   | { readonly kind: "mended"; readonly shard: ShardIndex }
   /** The worker has noticed a fault that an operator must know. */

@@ -8,7 +8,7 @@
  *           a fresh thread takes the seat, after a pause that grows while deaths repeat
  */
 import { assert } from "../base/assert.js";
-import type { ShardIndex, WorkerIndex } from "../base/brands.js";
+import type { ShardIndex, SpoolKey, WorkerIndex } from "../base/brands.js";
 import type { Clock } from "../base/clock.js";
 import { messageOf } from "../base/fault.js";
 import type { CompiledConfig } from "../config/compiled.js";
@@ -215,10 +215,22 @@ export class Supervisor {
       case "loaded":
         seat.progress.get(message.shard)?.loaded();
         break;
+      case "reopening":
+        this.broadcast({ kind: "letGo", shard: message.shard });
+        return;
+      case "wanted":
+        this.#save(message.shard, message.key);
+        return;
       default:
         break;
     }
     this.#events.message(seat.index, message);
+  }
+
+  /** Has a message's owner store it. With its ring full it is stored a little later, by itself. */
+  #save(shard: ShardIndex, key: SpoolKey): void {
+    const owner = this.#seats.find((seat) => seat.progress.has(shard));
+    if (owner?.link.send({ kind: "save", shard, key }) === true) owner.link.publish();
   }
 
   #tellToListen(seat: Seat): void {

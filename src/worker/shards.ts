@@ -26,10 +26,15 @@ const RECENT_BYTES = 16 * 1024 * 1024;
 /** Pause before a shard that failed is opened again; doubled while that fails, up to the longest. */
 const FIRST_MEND_MS = 500;
 const LONGEST_MEND_MS = 30_000;
+/** How long before that the others are told to let go of it, and how long they leave it alone. */
+const NOTICE_MS = 500;
+const LET_GO_MS = 1000;
 /** In the weaker modes of durability, how long after a commit the disk is asked to keep it. */
 const SYNC_INTERVAL_MS = 1000;
 /** `deferred`: how long a message may wait in memory for its first attempt to begin. */
 const DEFERRED_WAIT_MS = 200;
+
+const BEING_OPENED = new Fault("spool.unwritable", "its owner is opening the shard anew");
 
 /** What the worker hears from its shards. */
 export interface ShardsEvents {
@@ -40,6 +45,8 @@ export interface ShardsEvents {
   /** `envelope` is null when not even that could be read. */
   quarantined(shard: ShardIndex, key: SpoolKey, reason: string, envelope: Envelope | null): void;
   fault(fault: Fault): void;
+  /** A shard that has failed is opened anew soon: LMDB begins afresh only when nobody in the process has it open. */
+  reopening(shard: ShardIndex): void;
   /** A shard that had failed was opened again and takes mail. */
   mended(shard: ShardIndex): void;
 }
@@ -49,6 +56,8 @@ export class Shards {
   readonly #spoolPath: string;
   readonly #own = new Map<ShardIndex, Shard>();
   readonly #readers = new Map<ShardIndex, ShardReader>();
+  /** Shards that are not to be opened for reading before this monotonic time, ms. */
+  readonly #leftAlone = new Map<ShardIndex, number>();
   readonly #mending = new Set<Shard>();
   readonly #events: ShardsEvents;
   readonly #counters: Float64Array;
@@ -149,6 +158,9 @@ export class Shards {
     this.#mending.add(shard);
     this.#counters[Counter.shardsUnhealthy] = this.#mending.size;
     setTimeout(() => {
+      if (!this.#closed) this.#events.reopening(shard.index);
+    }, pauseMs - NOTICE_MS);
+    setTimeout(() => {
       if (this.#closed) return;
       shard.reopen().then(
         () => {
@@ -189,9 +201,18 @@ export class Shards {
     return reader instanceof Fault ? { kind: "failed", reason: reader.message } : reader.read(key);
   }
 
+  /** Closes the handle on another worker's shard, and opens none for a second. */
+  letGo(shard: ShardIndex): void {
+    if (this.#own.has(shard)) return;
+    this.#leftAlone.set(shard, performance.now() + LET_GO_MS);
+    void this.#readers.get(shard)?.close();
+    this.#readers.delete(shard);
+  }
+
   #reader(shard: ShardIndex): ShardReader | Fault {
     const known = this.#readers.get(shard);
     if (known !== undefined) return known;
+    if ((this.#leftAlone.get(shard) ?? 0) > performance.now()) return BEING_OPENED;
     try {
       const opened = ShardReader.open(this.#spoolPath, shard);
       this.#readers.set(shard, opened);

@@ -119,6 +119,10 @@ class ResidentWorker implements SchedulerCommands {
         this.#decisions.quarantined(shard, key, reason, envelope);
       },
       fault: (fault) => this.#fault(fault),
+      reopening: (shard) => {
+        this.#reports.message({ kind: "reopening", shard });
+        wake();
+      },
       mended: (shard) => this.#reports.message({ kind: "mended", shard }),
     });
     this.#decisions = new Decisions(
@@ -192,6 +196,7 @@ class ResidentWorker implements SchedulerCommands {
       defers: this.#shards.defers,
       inHand: (shard, key, inHand) => this.#shards.inHand(shard, key, inHand),
       lost: (shard, key) => this.#decisions.lost(shard, key),
+      wanted: (shard, key) => this.#reports.message({ kind: "wanted", shard, key }),
       read: (shard, key) => this.#shards.read(shard, key),
       releaseBody: (content) => this.#shards.releaseBody(content),
       remove: (shard, key, row) => this.#shards.removeSoon(shard, key, row),
@@ -290,6 +295,12 @@ class ResidentWorker implements SchedulerCommands {
         return;
       case "dispose":
         this.#decisions.dispose(message);
+        return;
+      case "letGo":
+        this.#shards.letGo(message.shard);
+        return;
+      case "save":
+        this.#shards.own(message.shard).deferred?.save(message.key);
         return;
       case "listen":
         void this.#listen();

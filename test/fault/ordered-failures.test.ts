@@ -1,14 +1,18 @@
 /** Failures on order (HIKYAKU_FAULTS), on a whole server: what clients hear, what operators see, and what is never lost. */
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { describe, type TestContext, test } from "node:test";
+import type { ShardIndex } from "../../src/base/brands.js";
 import { DEFAULT_PROFILE } from "../../src/sink/options.js";
 import { type RunningSink, startSink } from "../../src/sink/sink.js";
+import { shardDirectory } from "../../src/worker/spool/directories.js";
+import { LmdbStore } from "../../src/worker/spool/lmdb-store.js";
 import { ChildServer } from "../support/child-server.js";
 import { makeDir, readLog, removeDir, type TestConfig, until, writeConfig } from "../support/server.js";
 import { connectAndGreet, type SmtpClient } from "../support/smtp-client.js";
 
 /** Says a message up to the first refusal; returns the last reply. */
-async function trySend(client: SmtpClient, recipient: string): Promise<string> {
+async function trySend(client: SmtpClient, recipient: string, text = "Subject: x\r\n\r\ntext"): Promise<string> {
   for (const line of ["MAIL FROM:<s@x.example>", `RCPT TO:<${recipient}>`, "DATA"]) {
     const reply = await client.say(line);
     if (!/^[23]/.test(reply)) {
@@ -16,7 +20,7 @@ async function trySend(client: SmtpClient, recipient: string): Promise<string> {
       return reply;
     }
   }
-  return client.say("Subject: x\r\n\r\ntext\r\n.");
+  return client.say(`${text}\r\n.`);
 }
 
 /** A directory, a sink that notes who got mail, and a server that sends there. */
@@ -41,14 +45,14 @@ async function scene(t: TestContext, config: TestConfig = {}) {
     servers.push(server);
     return server;
   };
-  return { dir, arrived, start, server: await start() };
+  return { dir, arrived, start, sinkPort: sink.port, server: await start() };
 }
 
 /** Sends until it is taken; what is refused meanwhile is refused for now. */
-async function sendUntilTaken(client: SmtpClient, recipient: string): Promise<void> {
+async function sendUntilTaken(client: SmtpClient, recipient: string, text?: string): Promise<void> {
   let reply = "";
   const limit = performance.now() + 30_000;
-  while (!(reply = await trySend(client, recipient)).startsWith("250")) {
+  while (!(reply = await trySend(client, recipient, text)).startsWith("250")) {
     assert.match(reply, /^4/);
     assert.ok(performance.now() < limit, reply);
   }
@@ -74,10 +78,11 @@ describe("failures on order", { concurrency: true }, () => {
       assert.ok((await server.metric("spool_failures_total")) >= 1);
       await until(() => /spool\.commit-failed: .*failed on order/.test(server.words), "the notice");
       server.order();
-      await until(() => /opened again, takes mail/.test(server.words), "the shard to be opened again");
+      // It may have been opened once while the order was in force, and failed again.
+      await sendUntilTaken(client, "after@a.example");
+      assert.match(server.words, /opened again, takes mail/);
       assert.equal(await server.liveness(), 200);
       assert.equal(await server.metric("spool_shards_unhealthy"), 0);
-      assert.match(await trySend(client, "after@a.example"), /^250 /);
       await until(() => arrived.length === 2, "both that were accepted");
       await client.end();
       await server.stop();
@@ -101,15 +106,22 @@ describe("failures on order", { concurrency: true }, () => {
       assert.match(await client.send("s@x.example", ["forced@a.example"], forced), /^451 /);
       await until(() => /spool sync failed/.test(server.words), "the notice");
       server.order();
-      await until(() => /takes mail/.test(server.words), "the shard to be opened again");
-      assert.match(await client.send("s@x.example", ["again@a.example"], forced), /^250 /);
+      await sendUntilTaken(client, "again@a.example", forced);
       assert.ok((await server.metric("spool_forced_flushes_total")) >= 1);
       await until(() => arrived.length === 1, "the one that was accepted");
       await client.end();
       await server.stop();
-      await (await start()).stop();
-      assert.deepEqual(arrived, ["again@a.example"]);
-      assert.deepEqual(taken(dir, "Reception"), ["again@a.example"]);
+      const { store } = LmdbStore.open(shardDirectory(join(dir, "var", "spool"), 0 as ShardIndex), true, true);
+      assert.equal(store.count(), 0, "what was refused is not in the spool");
+      await store.close();
+      const next = await start();
+      const last = await connectAndGreet(next.port);
+      assert.match(await trySend(last, "last@a.example"), /^250 /);
+      await until(() => arrived.includes("last@a.example"), "the last one");
+      await last.end();
+      await next.stop();
+      assert.deepEqual(arrived, ["again@a.example", "last@a.example"]);
+      assert.deepEqual(taken(dir, "Reception"), arrived);
     });
   }
 
@@ -175,4 +187,44 @@ describe("failures on order", { concurrency: true }, () => {
     await client.end();
     await server.stop();
   });
+
+  test("a store that hangs: 451 after data_processing_timeout, and the message is not delivered when it is stored after all", async (t) => {
+    const { dir, arrived, server } = await scene(t, { listener: 'data_processing_timeout = "1s"' });
+    const client = await connectAndGreet(server.port);
+    server.order("spool.commit hang");
+    assert.match(await trySend(client, "hung@a.example"), /^451 4\.4\.5 /);
+    await client.closed;
+    server.order();
+    const next = await connectAndGreet(server.port);
+    assert.match(await trySend(next, "next@a.example"), /^250 /);
+    await until(() => arrived.length > 0, "the next one");
+    await next.end();
+    await server.stop();
+    assert.deepEqual(arrived, ["next@a.example"]);
+    assert.deepEqual(taken(dir, "Reception"), ["next@a.example"]);
+    const { store } = LmdbStore.open(shardDirectory(join(dir, "var", "spool"), 0 as ShardIndex), true, true);
+    assert.equal(store.count(), 0);
+    await store.close();
+  });
+
+  for (const durability of ["flushed", "committed"]) {
+    test(`${durability}: what had its 250 survives kill -9 and is delivered by the next process`, async (t) => {
+      // Nobody is there to take it: what the first process delivers is in no spool.
+      const closed = 'protocol = { smtp = { mx_list = ["127.0.0.1:1"] } }\nretry_interval = "1s"';
+      const { dir, arrived, sinkPort, server, start } = await scene(t, { durability, to: null, queue: closed });
+      const client = await connectAndGreet(server.port);
+      const accepted: string[] = [];
+      for (let n = 0; n < 50; n++) {
+        assert.match(await trySend(client, `r${n}@a.example`), /^250 /);
+        accepted.push(`r${n}@a.example`);
+      }
+      await server.kill();
+      writeConfig(dir, { durability, to: `127.0.0.1:${sinkPort}` });
+      const again = await start();
+      await until(() => arrived.length >= accepted.length, "all that had a 250");
+      await again.stop();
+      assert.deepEqual(arrived.sort(), accepted.sort());
+      assert.equal(taken(dir, "Delivery").length, accepted.length);
+    });
+  }
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { bodyStart, countHops, headerValue } from "../../src/mail/headers.js";
+import { bodyStart, countHops, fieldAt, fieldEnd, headerValue } from "../../src/mail/headers.js";
 
 /** Runs a scan over text that lies in the middle of other bytes. */
 function within<T>(text: string, scan: (buffer: Buffer, start: number, end: number) => T): T {
@@ -58,5 +58,26 @@ test("headers: a scan agrees with a reading by lines, and never leaves its bytes
       assert.ok(within(text, bodyStart) <= 18 + text.length);
     }),
     { numRuns: 2000 },
+  );
+});
+
+test("headers: a field is found in any case, in the header section alone, and taken with its folded lines", () => {
+  const text = MESSAGE;
+  const part = (name: string): string | null => {
+    const buffer = Buffer.from(text);
+    const at = fieldAt(buffer, 0, buffer.length, name);
+    return at < 0 ? null : buffer.toString("latin1", at, fieldEnd(buffer, at, buffer.length));
+  };
+  assert.equal(part("subject"), "Subject: one\r\n  two\r\n");
+  assert.equal(part("x-received"), "X-Received: no\r\n");
+  assert.equal(part("received"), "Received: from a\r\n\tby b\r\n");
+  assert.equal(part("x-other"), null);
+  assert.equal(
+    within("\r\nX-A: body\r\n", (buffer, start, end) => fieldAt(buffer, start, end, "x-a")),
+    -1,
+  );
+  assert.equal(
+    within("X-A", (buffer, start, end) => fieldAt(buffer, start, end, "x-a")),
+    -1,
   );
 });

@@ -118,50 +118,65 @@ test("deferred, two workers: sessions find what is in the other's memory; each m
   await Promise.all(Array.from({ length: 8 }, (_, name) => share(name)));
   await until(() => running.server.scheduler.messages === 0, "the queue to drain");
   assert.ok(accepted.every((recipient) => arrived.get(recipient)?.times === 1));
+  assert.equal(running.server.scheduler.core.counters.absent, 0, "whoever waited found it in the end");
   const records = readLog(dir).filter((record) => record.type !== "Reception");
   assert.equal(records.length, accepted.length);
   assert.ok(records.every((record) => record.type === "Delivery"));
 });
 
-test("deferred: what a worker's death takes along ends with a record that says so; nothing stays for ever", async (t) => {
-  const { dir, arrived, running, sum } = await scene(
-    t,
-    { durability: "deferred", workers: 2, queue: 'retry_interval = "1s"' },
-    { latencyMs: 100 },
-  );
-  const accepted = new Set<string>();
-  const share = async (name: number): Promise<void> => {
-    for (let n = 0; n < 40; n++) {
-      try {
-        const client = await connectAndGreet(running.port);
-        const reply = await client.send("s@x.example", [`r${name}-${n}@d${n % 5}.example`], "Subject: x\r\n\r\ntext");
-        if (reply.startsWith("250")) for (const id of idsOf(reply)) accepted.add(id);
-        client.destroy();
-      } catch {
-        // Its worker died.
+for (const workers of [1, 2]) {
+  test(`deferred, workers ${workers}: what a death takes along ends with a record that says so; nothing stays for ever`, async (t) => {
+    const { dir, arrived, running, sum } = await scene(
+      t,
+      { durability: "deferred", workers, queue: 'retry_interval = "1s"' },
+      { latencyMs: 100 },
+    );
+    const accepted = new Set<string>();
+    const share = async (name: number): Promise<void> => {
+      for (let n = 0; n < 40; n++) {
+        try {
+          const client = await connectAndGreet(running.port);
+          const reply = await client.send("s@x.example", [`r${name}-${n}@d${n % 5}.example`], "Subject: x\r\n\r\ntext");
+          if (reply.startsWith("250")) for (const id of idsOf(reply)) accepted.add(id);
+          client.destroy();
+        } catch {
+          // Its worker died.
+        }
       }
+    };
+    const sending = Promise.all(Array.from({ length: 8 }, (_, name) => share(name)));
+    await until(() => accepted.size > 60 && sum(Counter.deferredMessages) > 5, "mail in memory");
+    assert.ok(running.server.killWorker(0));
+    await sending;
+    await until(() => running.server.scheduler.messages === 0, "every row to be accounted for");
+    assert.ok(running.notices.some((line) => /its mail in memory only is lost/.test(line)));
+    const ends = new Map<string, string[]>();
+    for (const { type, id, response } of readLog(dir)) {
+      if (!["Delivery", "AdminBounce", "Bounce", "Expiration"].includes(type)) continue;
+      ends.set(id, [...(ends.get(id) ?? []), `${type} ${response.content}`]);
     }
-  };
-  const sending = Promise.all(Array.from({ length: 8 }, (_, name) => share(name)));
-  await until(() => accepted.size > 60 && sum(Counter.deferredMessages) > 5, "mail in memory");
-  assert.ok(running.server.killWorker(0));
-  await sending;
-  await until(() => running.server.scheduler.messages === 0, "every row to be accounted for");
-  assert.ok(running.notices.some((line) => /its mail in memory only is lost/.test(line)));
-  const ends = new Map<string, string[]>();
-  for (const { type, id, response } of readLog(dir)) {
-    if (!["Delivery", "AdminBounce", "Bounce", "Expiration"].includes(type)) continue;
-    ends.set(id, [...(ends.get(id) ?? []), `${type} ${response.content}`]);
-  }
-  let lost = 0;
-  for (const id of accepted) {
-    assert.equal(ends.get(id)?.length, 1, `${id}: ${ends.get(id)}`);
-    if (ends.get(id)?.[0]?.startsWith("AdminBounce lost: it was only in the memory")) lost++;
-  }
-  assert.ok([...ends.values()].every((list) => list.length === 1));
-  assert.ok(lost > 0, "the death took something along");
-  assert.equal(sum(Counter.deferredLost), [...ends.values()].flat().filter((end) => /lost:/.test(end)).length);
-  assert.ok(arrived.size >= accepted.size - lost);
+    let lost = 0;
+    for (const id of accepted) {
+      assert.equal(ends.get(id)?.length, 1, `${id}: ${ends.get(id)}`);
+      if (ends.get(id)?.[0]?.startsWith("AdminBounce lost: it was only in the memory")) lost++;
+    }
+    assert.ok([...ends.values()].every((list) => list.length === 1));
+    assert.ok(lost > 0, "the death took something along");
+    assert.equal(sum(Counter.deferredLost), [...ends.values()].flat().filter((end) => /lost:/.test(end)).length);
+    assert.ok(arrived.size >= accepted.size - lost);
+  });
+}
+
+test("deferred: large contents in memory are each their own, also while their client goes on", async (t) => {
+  const { arrived, running, sum } = await scene(t, { durability: "deferred" }, { latencyMs: 30 });
+  const client = await connectAndGreet(running.port);
+  const content = (n: number): string => `Subject: ${n}\r\n\r\n${`${n}`.repeat(70)}\r\n`.repeat(400);
+  for (let n = 10; n < 30; n++)
+    assert.match(await client.send("s@x.example", [`r${n}@a.example`], content(n)), /^250 /);
+  assert.ok(sum(Counter.deferredMessages) > 1, "several are in memory at once");
+  await until(() => running.server.scheduler.messages === 0, "the queue to drain");
+  for (let n = 10; n < 30; n++) assert.ok(arrived.get(`r${n}@a.example`)?.content.includes(content(n)), `message ${n}`);
+  await client.end();
 });
 
 for (const durability of ["flushed", "committed", "deferred"]) {
@@ -224,4 +239,33 @@ test("the batches reached and the time of commits and syncs are metrics", async 
     ["spool_forced_flushes_total", "spool_deferred_messages", "spool_failures_total"].map((name) => seen.get(name)),
     [0, 0, 0],
   );
+});
+
+test("deferred: a stop under load loses nothing; the next start delivers the rest, each once", async (t) => {
+  const { dir, arrived, running, sum } = await scene(t, { durability: "deferred", workers: 2 }, { latencyMs: 100 });
+  const accepted = new Set<string>();
+  const share = async (name: number): Promise<void> => {
+    for (let n = 0; n < 200; n++) {
+      try {
+        const client = await connectAndGreet(running.port);
+        const reply = await client.send("s@x.example", [`r${name}-${n}@d${n % 5}.example`], "Subject: x\r\n\r\ntext");
+        if (reply.startsWith("250")) accepted.add(`r${name}-${n}@d${n % 5}.example`);
+        client.destroy();
+      } catch {
+        return; // The server has stopped.
+      }
+    }
+  };
+  const sending = Promise.all(Array.from({ length: 8 }, (_, name) => share(name)));
+  await until(() => accepted.size > 150 && sum(Counter.deferredMessages) > 5, "mail in memory");
+  await running.stop();
+  await sending;
+  assert.ok(arrived.size < accepted.size, "something was left");
+  const again = await startServer(dir);
+  await until(() => arrived.size >= accepted.size && again.server.scheduler.messages === 0, "the rest");
+  await again.stop();
+  const ends = readLog(dir).filter((record) => record.type !== "Reception" && record.type !== "TransientFailure");
+  assert.ok(ends.every((record) => record.type === "Delivery"));
+  assert.equal(new Set(ends.map((record) => record.id)).size, ends.length, "one record each");
+  assert.ok([...accepted].every((recipient) => arrived.get(recipient)?.times === 1));
 });

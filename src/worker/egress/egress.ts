@@ -51,6 +51,8 @@ export interface EgressParts {
   readonly inHand: (shard: ShardIndex, key: SpoolKey, inHand: boolean) => void;
   /** Writes the record of a message of this worker's own that exists no more. */
   readonly lost: (shard: ShardIndex, key: SpoolKey) => void;
+  /** A session waits for a message that its owner may have in memory only. */
+  readonly wanted: (shard: ShardIndex, key: SpoolKey) => void;
   readonly read: (shard: ShardIndex, key: SpoolKey) => SpooledMessage | Unreadable;
   /** Has a settled message leave the spool as soon as its record is written. Only for shards of this worker. */
   readonly remove: (shard: ShardIndex, key: SpoolKey, row: Row) => void;
@@ -154,7 +156,10 @@ export class Egress implements SessionHost {
 
   load(session: EgressSession, assigned: Assigned): OutgoingMessage | "gone" | "later" {
     const message = this.#parts.read(assigned.shard, assigned.key);
-    if (message.kind === "missing" && this.#elsewhere(assigned) && this.#unseen.wait(session)) return "later";
+    if (message.kind === "missing" && this.#elsewhere(assigned)) {
+      if (!this.#unseen.has(session)) this.#parts.wanted(assigned.shard, assigned.key);
+      if (this.#unseen.wait(session)) return "later";
+    }
     this.#unseen.found(session);
     if (message.kind !== "message") {
       this.#unreadable(session, assigned, message, 0);

@@ -1,6 +1,6 @@
-/** How long a session waits for a message that it cannot see yet. Its owner stores it within 200 ms. */
+/** How long a session waits for a message that it cannot see yet. Its owner stores it when asked, or by itself in 200 ms. */
 const LONGEST_WAIT_MS = 2000;
-const LOOK_MS = 20;
+const LOOK_MS = 5;
 
 /** A session that can look again. */
 export interface Looking {
@@ -17,6 +17,10 @@ export interface Looking {
 export class Unseen {
   readonly #since = new Map<Looking, number>();
   #timer: NodeJS.Timeout | null = null;
+
+  has(session: Looking): boolean {
+    return this.#since.has(session);
+  }
 
   /** Whether to wait (again): then the session is told to look. False when it has waited long enough. */
   wait(session: Looking): boolean {

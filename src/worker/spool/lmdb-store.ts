@@ -27,6 +27,9 @@ const MAP_BYTES = 16 * 1024 ** 3;
 /** Reader slots: one per thread and read transaction; far above any number of workers (a full table is an error). */
 const MAX_READERS = 1024;
 
+/** The failpoint `spool.commit hang`: how often to look whether it goes on. */
+const HANG_LOOK_MS = 20;
+
 type Numbered = Database<Buffer, number>;
 
 /** What lmdb-js has and its declarations leave out. */
@@ -124,6 +127,10 @@ export class LmdbStore implements ShardStore {
     const ordered = orderedError("spool.commit") ?? (this.#syncs ? orderedError("spool.sync") : null);
     if (ordered !== null) {
       setImmediate(done, ordered);
+      return;
+    }
+    if (faultOrder("spool.commit")?.action === "hang") {
+      setTimeout(() => this.commit(batch, done), HANG_LOOK_MS);
       return;
     }
     rejectOnOrder();
