@@ -40,6 +40,7 @@ import { type SchedulerCommands, SchedulerLink } from "./scheduler-link.js";
 import { Shards } from "./shards.js";
 import { isStoreError } from "./spool/lmdb-store.js";
 
+const RECEIVED: ResponseText = { code: 250, enhanced: [2, 0, 0], content: "OK", command: null };
 /** Receive arena, shared by all connections of the thread. */
 const ARENA_BYTES = 1 << 20;
 /** Frames of the scheduler taken per turn. */
@@ -166,7 +167,7 @@ class ResidentWorker implements SchedulerCommands {
       flagsOf: contentFlags,
       logHealthy: () => this.#journal.healthy,
       logReception: (stored, i) => {
-        const { transaction, ids, source } = stored;
+        const { transaction, ids } = stored;
         const { recipient, queue } = transaction.recipients[i]!;
         const { sender, reception, meta } = transaction;
         const createdAt = createdMs(transaction.firstKey);
@@ -177,7 +178,7 @@ class ResidentWorker implements SchedulerCommands {
           createdMs: createdAt,
           numAttempts: 0,
         };
-        this.#journal.message("Reception", facts, receivedResponse(source.peerName), NO_ATTEMPT, null);
+        this.#journal.message("Reception", facts, RECEIVED, NO_ATTEMPT, null);
       },
       announce: (shard, key, queue, size) => this.#link.accepted(shard, key, queue, size, 0, 0),
     });
@@ -395,8 +396,4 @@ class ResidentWorker implements SchedulerCommands {
       this.#reject(error);
     }
   }
-}
-
-function receivedResponse(_peerName: string): ResponseText {
-  return { code: 250, enhanced: [2, 0, 0], content: "OK", command: null };
 }
