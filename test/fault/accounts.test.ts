@@ -6,7 +6,7 @@ import { DEFAULT_PROFILE } from "../../src/sink/options.js";
 import { startSink } from "../../src/sink/sink.js";
 import { ChildServer } from "../support/child-server.js";
 import { makeDir, readLog, removeDir, type TestConfig, until, writeConfig } from "../support/server.js";
-import { connectAndGreet, idsOf } from "../support/smtp-client.js";
+import { connectAndGreet, idsOf, type SmtpClient } from "../support/smtp-client.js";
 
 /** A directory with its configuration, and servers on it that end with the test. */
 function scene(t: TestContext, config: TestConfig) {
@@ -43,19 +43,23 @@ test("many clients at once do not push acknowledged recipients out of the table"
   nobody.close();
   const { start } = scene(t, { to: `127.0.0.1:${port}`, spool: "max_messages = 1000" });
   const server = await start();
-  const recipients = Array.from({ length: 100 }, (_, i) => `r${i}@a.example`);
-  const clients = await Promise.all(Array.from({ length: 30 }, () => connectAndGreet(server.port)));
-  const refusedEarly = (error: unknown): string => String(error).replace(/^Error: [A-Z]+: /, "");
-  const replies = await Promise.all(
-    clients.map((client) => client.send("s@x.example", recipients, "Subject: x\r\n\r\nx").catch(refusedEarly)),
-  );
+  const recipients = Array.from({ length: 1000 }, (_, i) => `r${i}@a.example`);
+  const clients = await Promise.all(Array.from({ length: 45 }, () => connectAndGreet(server.port)));
+  // All are let in before the first message is there.
+  const begin = async (client: SmtpClient): Promise<void> => {
+    client.write(`MAIL FROM:<s@x.example>\r\n${recipients.map((name) => `RCPT TO:<${name}>\r\n`).join("")}DATA\r\n`);
+    for (let i = 0; i < recipients.length + 1; i++) assert.match(await client.reply(), /^250 /);
+    assert.match(await client.reply(), /^354 /);
+  };
+  await Promise.all(clients.map(begin));
+  const replies = await Promise.all(clients.map((client) => client.say("Subject: x\r\n\r\nx\r\n.")));
   const accepted = replies.flatMap((reply) => (reply.startsWith("250") ? (reply.match(/[0-9a-f]{32}/g) ?? []) : []));
   for (const reply of replies) assert.match(reply, /^(250[ -]|452 4\.3\.1 )/);
   assert.ok(
     replies.some((reply) => reply.startsWith("452")),
     "more came than there was room for",
   );
-  assert.ok(accepted.length > 0 && accepted.length <= 1000, `${accepted.length} accepted`);
+  assert.ok(accepted.length > 0, `${accepted.length} accepted`);
   assert.equal(await server.metric("unlisted_count"), 0);
   assert.equal(await server.metric("message_count"), accepted.length);
   assert.equal(await server.metric("spool_promised_count"), 0);
