@@ -1,6 +1,6 @@
 /** What the end of the log says: whole records only, whatever the steps of reading cut. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -73,7 +73,10 @@ test("a segment that is gone is passed over; one that cannot be read is a fault"
     { path, from: 0 },
   ]);
   assert.equal(has(tail, 1, 9), true);
-  await assert.rejects(readLogTail([{ path: join(path, ".."), from: 0 }]), { code: "log.unreadable" });
+  for (const name of ["directory.jsonl", "directory.jsonl.gz"]) {
+    mkdirSync(join(path, "..", name));
+    await assert.rejects(readLogTail([{ path: join(path, "..", name), from: 0 }]), { code: "log.unreadable" });
+  }
 });
 
 test("property: lines of any length are found, wherever the steps cut them", async (t) => {
