@@ -7,7 +7,7 @@
  * On failure a lost connection leaves the transaction under way unknown, if its last byte may have been sent
  */
 import { type Random, randomInt } from "../../src/base/random.js";
-import { connectAndGreet, idsOf, type SmtpClient } from "../support/smtp-client.js";
+import { idsOf, SmtpClient } from "../support/smtp-client.js";
 import { sealed } from "./sink.js";
 
 /** What a client knows of a transaction. `unknown`: the connection was lost when the content was on its way. */
@@ -55,6 +55,8 @@ export class Load {
   readonly sent: Sent[] = [];
   /** Called after each 250 that a client got. */
   onAccepted: () => void = () => {};
+  /** Greetings other than 220. */
+  readonly turnedAway: string[] = [];
   readonly #options: LoadOptions;
   #number = 0;
   #stopped = true;
@@ -84,9 +86,8 @@ export class Load {
   async #client(port: number): Promise<void> {
     let client: SmtpClient | null = null;
     while (!this.#stopped) {
-      try {
-        client ??= await connectAndGreet(port);
-      } catch {
+      client ??= await this.#connect(port);
+      if (client === null) {
         await new Promise((resolve) => setTimeout(resolve, 20));
         continue;
       }
@@ -96,6 +97,15 @@ export class Load {
       }
     }
     client?.destroy();
+  }
+
+  /** A connection that is ready to send, null when there is none to be had. */
+  async #connect(port: number): Promise<SmtpClient | null> {
+    const client = await SmtpClient.connect(port);
+    if (client.greeting.startsWith("220") && (await client.say("EHLO client.example")).startsWith("250")) return client;
+    if (client.greeting !== "" && !client.greeting.startsWith("220")) this.turnedAway.push(client.greeting);
+    client.destroy();
+    return null;
   }
 
   /** Sends one; false when the connection is of no more use. */

@@ -45,10 +45,12 @@ export class RecordingSink {
   readonly #sockets = new Set<Socket>();
   readonly #options: RecordingOptions;
   readonly #deferrals = new Map<string, number>();
+  #latencyMs: number;
   port = 0;
 
   private constructor(options: RecordingOptions) {
     this.#options = options;
+    this.#latencyMs = options.latencyMs;
     this.#server = createServer((socket) => this.#take(socket));
   }
 
@@ -59,6 +61,11 @@ export class RecordingSink {
     const address = sink.#server.address();
     sink.port = typeof address === "object" && address !== null ? address.port : 0;
     return sink;
+  }
+
+  /** From now on. */
+  answerAtOnce(): void {
+    this.#latencyMs = 0;
   }
 
   async stop(): Promise<void> {
@@ -92,7 +99,7 @@ export class RecordingSink {
             busy = false;
             this.#content(to, content, connectedMs, open, say);
             work();
-          }, this.#options.random.next() * this.#options.latencyMs);
+          }, this.#options.random.next() * this.#latencyMs).unref();
         } else {
           const line = input.slice(0, end);
           input = input.slice(end + 2);
