@@ -3,11 +3,12 @@
  * its start, just after a client heard 250, just after a mail host said 250.
  */
 import { type Random, randomInt, SeededRandom } from "../../src/base/random.js";
-import { makeDir, removeDir, writeConfig } from "../support/server.js";
+import { writeConfig } from "../support/server.js";
 import { readEvidence, readSpool } from "./evidence.js";
 import { Load, MAX_MESSAGE_BYTES, MIXED } from "./load.js";
-import { drained, Program } from "./program.js";
-import { RecordingSink } from "./sink.js";
+import { drained } from "./program.js";
+import { Scene } from "./scene.js";
+import type { RecordingSink } from "./sink.js";
 import { judge, type Summary } from "./verdict.js";
 
 /** How often and how. */
@@ -34,10 +35,18 @@ function drawMoment(random: Random): Moment {
 }
 
 /** Runs the rounds, then lets the queue drain, and judges. Throws when a rule is broken; the directory then stays. */
-export async function killRounds(options: KillOptions, tell: (line: string) => void): Promise<Summary> {
+export function killRounds(options: KillOptions, tell: (line: string) => void): Promise<Summary> {
   const random = new SeededRandom(options.seed);
-  const dir = makeDir();
-  const sink = await RecordingSink.start({ latencyMs: 40, random });
+  return Scene.play({ latencyMs: 40, random }, (scene) => playRounds(scene, random, options, tell));
+}
+
+async function playRounds(
+  scene: Scene,
+  random: Random,
+  options: KillOptions,
+  tell: (line: string) => void,
+): Promise<Summary> {
+  const { dir, sink } = scene;
   const load = new Load({ ...MIXED, random });
   const deathsMs: number[] = [];
   writeConfig(dir, {
@@ -59,7 +68,7 @@ export async function killRounds(options: KillOptions, tell: (line: string) => v
   for (let round = 1; round <= options.rounds; round++) {
     const moment = round === 1 ? "drawn" : drawMoment(random);
     const beganMs = performance.now();
-    const program = Program.launch(dir);
+    const program = scene.launch();
     if (moment === "start") {
       await new Promise((resolve) => setTimeout(resolve, random.next() * startMs * 1.1));
     } else {
@@ -75,14 +84,11 @@ export async function killRounds(options: KillOptions, tell: (line: string) => v
     await Promise.all([program.ended, load.stop()]);
     if (round % AUDIT_EVERY === 0) tell(`after ${round} deaths: ${judge(await evidence(), false).accepted} accepted`);
   }
-  const { program, where } = await Program.start(dir);
+  const { program, where } = await scene.start();
   await drained(where, DRAIN_MS);
   const end = await program.stop();
   if (end.code !== 0) throw new Error(`the last stop ended with ${end.code ?? end.signal}: ${program.err}`);
-  const summary = judge(await evidence(), true);
-  await sink.stop();
-  removeDir(dir);
-  return summary;
+  return judge(await evidence(), true);
 }
 
 /** Resolves when the moment has come, or the longest life is over. */

@@ -84,14 +84,6 @@ export class Program {
     return new Program(child, readyFile);
   }
 
-  /** Launches the server and waits until it listens; fails when it ends instead. */
-  static async start(dir: string, options: LaunchOptions = {}): Promise<{ program: Program; where: Where }> {
-    const program = Program.launch(dir, options);
-    const where = await program.ready();
-    if (where === null) throw new Error(`the server ended at its start: ${program.err}`);
-    return { program, where };
-  }
-
   /** Resolves when everything listens; null when the process has ended before. */
   async ready(): Promise<Where | null> {
     await until(() => this.#gone || existsSync(this.#readyFile), "the server to be ready");

@@ -3,12 +3,12 @@
  * ends what is under way inside a bound, and loses nothing.
  */
 import assert from "node:assert/strict";
-import { SeededRandom } from "../../src/base/random.js";
-import { makeDir, removeDir, until, writeConfig } from "../support/server.js";
+import { type Random, SeededRandom } from "../../src/base/random.js";
+import { until, writeConfig } from "../support/server.js";
 import { readEvidence, readSpool } from "./evidence.js";
 import { Load, MAX_MESSAGE_BYTES, MIXED } from "./load.js";
-import { drained, Program } from "./program.js";
-import { RecordingSink } from "./sink.js";
+import { drained } from "./program.js";
+import { Scene } from "./scene.js";
 import { describeSummary, judge } from "./verdict.js";
 
 /** What the stop is tried with. */
@@ -27,10 +27,13 @@ const LONGEST_PAUSE_MS = 100;
 const DRAIN_MS = 60_000;
 
 /** Stops a server under load; then starts it again and lets it deliver everything. Throws when a rule is broken. */
-export async function stopUnderLoad(options: StopOptions): Promise<string> {
+export function stopUnderLoad(options: StopOptions): Promise<string> {
   const random = new SeededRandom(options.seed);
-  const dir = makeDir();
-  const sink = await RecordingSink.start({ latencyMs: options.latencyMs, random });
+  return Scene.play({ latencyMs: options.latencyMs, random }, (scene) => playStop(scene, random, options));
+}
+
+async function playStop(scene: Scene, random: Random, options: StopOptions): Promise<string> {
+  const { dir, sink } = scene;
   const load = new Load({ ...MIXED, random });
   writeConfig(dir, {
     to: `127.0.0.1:${sink.port}`,
@@ -38,7 +41,7 @@ export async function stopUnderLoad(options: StopOptions): Promise<string> {
     queue: 'retry_interval = "1s"\nmax_retry_interval = "1s"',
     listener: `max_message_size = ${MAX_MESSAGE_BYTES}`,
   });
-  const { program, where } = await Program.start(dir);
+  const { program, where } = await scene.start();
   load.run(where.smtp);
   await until(() => load.accepted >= ACCEPTED_BEFORE, "the load to flow");
   const beganMs = performance.now();
@@ -65,25 +68,26 @@ export async function stopUnderLoad(options: StopOptions): Promise<string> {
   });
   const stopped = judge(await evidence(), false);
   sink.answerAtOnce();
-  const again = await Program.start(dir);
+  const again = await scene.start();
   await drained(again.where, DRAIN_MS);
   assert.equal((await again.program.stop()).code, 0);
   const summary = judge(await evidence(), true);
-  await sink.stop();
-  removeDir(dir);
   return `${options.signals.join(" ")}: stopped after ${tookMs.toFixed(0)} ms with ${stopped.waiting} waiting, ${told.length} × 421; then ${describeSummary(summary)}`;
 }
 
 /** Signals in the middle of a start that has mail to find; afterwards everything is there. */
-export async function stopWhileStarting(seed: number, tries: number, tell: (line: string) => void): Promise<string> {
+export function stopWhileStarting(seed: number, tries: number, tell: (line: string) => void): Promise<string> {
   const random = new SeededRandom(seed);
-  const dir = makeDir();
-  const sink = await RecordingSink.start({ latencyMs: 20, random });
+  return Scene.play({ latencyMs: 20, random }, (scene) => playStarts(scene, random, tries, tell));
+}
+
+async function playStarts(scene: Scene, random: Random, tries: number, tell: (line: string) => void): Promise<string> {
+  const { dir, sink } = scene;
   const load = new Load({ ...MIXED, wrong: 0, random });
   // Nobody listens there: everything waits.
   const options = { workers: 2, queue: 'retry_interval = "1s"\nmax_retry_interval = "1s"' };
   writeConfig(dir, { ...options, to: "127.0.0.1:1" });
-  const first = await Program.start(dir);
+  const first = await scene.start();
   load.run(first.where.smtp);
   await until(() => load.accepted >= ACCEPTED_BEFORE, "mail to wait");
   await load.stop();
@@ -94,7 +98,7 @@ export async function stopWhileStarting(seed: number, tries: number, tell: (line
   let startMs = 0;
   for (let i = 0; i <= tries; i++) {
     const launchedMs = performance.now();
-    const program = Program.launch(dir);
+    const program = scene.launch();
     if (i === 0) {
       await program.ready();
       startMs = performance.now() - launchedMs;
@@ -109,12 +113,10 @@ export async function stopWhileStarting(seed: number, tries: number, tell: (line
   }
   assert.ok(inOrder > 0, "some signals came when the program ran");
   writeConfig(dir, { ...options, to: `127.0.0.1:${sink.port}` });
-  const last = await Program.start(dir);
+  const last = await scene.start();
   await drained(last.where, DRAIN_MS);
   assert.equal((await last.program.stop()).code, 0);
   const evidence = { sent: load.sent, sink, log: readEvidence(dir), spool: await readSpool(dir), deathsMs: [] };
   const summary = judge(evidence, true);
-  await sink.stop();
-  removeDir(dir);
   return `${tries + 1} signals during a start, ${inOrder} ended in order; then ${describeSummary(summary)}`;
 }

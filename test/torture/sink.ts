@@ -39,12 +39,15 @@ export class RecordingSink {
   readonly arrivals: Arrival[] = [];
   /** Contents that were not what was sent. */
   readonly spoiled: string[] = [];
+  /** From each deferral to the next try. */
+  readonly retryGapsMs: number[] = [];
   /** Called after each 250 to a content. */
   onAccepted: () => void = () => {};
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   readonly #options: RecordingOptions;
   readonly #deferrals = new Map<string, number>();
+  readonly #deferredMs = new Map<string, number>();
   #latencyMs: number;
   port = 0;
 
@@ -159,14 +162,20 @@ export class RecordingSink {
       say("554 5.7.1 Not wanted here\r\n");
       return;
     }
+    const last = this.#deferredMs.get(recipient);
+    if (last !== undefined) this.retryGapsMs.push(performance.now() - last);
     const wanted = Number(/^late-(\d+)-/.exec(recipient)?.[1] ?? "0");
     const before = this.#deferrals.get(recipient) ?? 0;
     if (before < wanted) {
       // A deferral that nobody heard has not happened.
-      if (open) this.#deferrals.set(recipient, before + 1);
+      if (open) {
+        this.#deferrals.set(recipient, before + 1);
+        this.#deferredMs.set(recipient, performance.now());
+      }
       say("451 4.7.1 Come back later\r\n");
       return;
     }
+    this.#deferredMs.delete(recipient);
     if (!isWhole(content)) this.spoiled.push(recipient);
     say(GOOD);
     const repliedMs = open ? performance.now() : null;
