@@ -1,4 +1,7 @@
+import { clockRefusal, clockSteps } from "./clock.js";
 import { killRounds } from "./kill.js";
+import { stopUnderLoad, stopWhileStarting } from "./signals.js";
+import { damagedRecords, otherWorkers, refusedSpools, tornLog } from "./spool.js";
 import { describeSummary } from "./verdict.js";
 
 /** What every scenario is given. */
@@ -26,4 +29,21 @@ export const scenarios: readonly Scenario[] = [
     run: async ({ seed, rounds }, tell) =>
       describeSummary(await killRounds({ seed, rounds, durability: "committed", workers: 2 }, tell)),
   },
+  {
+    name: "signals",
+    run: ({ seed }) => {
+      const signals: NodeJS.Signals[] = seed % 2 === 0 ? ["SIGTERM", "SIGHUP", "SIGTERM"] : ["SIGINT", "SIGTERM"];
+      return stopUnderLoad({ seed, signals, latencyMs: 50 * (1 + (seed % 10)), withinMs: 10_000 });
+    },
+  },
+  { name: "signals-start", run: ({ seed, rounds }, tell) => stopWhileStarting(seed, rounds, tell) },
+  {
+    name: "stop-bound",
+    run: ({ seed }) => stopUnderLoad({ seed, signals: ["SIGTERM"], latencyMs: 120_000, withinMs: 20_000 }),
+  },
+  { name: "clock", run: async ({ seed }) => clockRefusal() ?? (await clockSteps(seed)) },
+  { name: "workers", run: ({ seed }) => otherWorkers(seed) },
+  { name: "damage", run: ({ seed }) => damagedRecords(seed) },
+  { name: "refused", run: ({ seed }) => refusedSpools(seed) },
+  { name: "torn-log", run: ({ seed }) => tornLog(seed) },
 ];
