@@ -75,13 +75,19 @@ export class LmdbStore implements ShardStore {
   /**
    * Opens the environment in `directory`, making it when it is new. `sync` false gives the `committed` mode: a commit
    * is in the page cache only. `check` walks the pages first (leave it out only when this process had it open before).
+   * `mapBytes` is where the map begins.
    * @throws {Fault} `spool.unwritable`, `spool.damaged`.
    */
-  static open(directory: string, sync: boolean, check: boolean): { store: LmdbStore; report: PageReport } {
+  static open(
+    directory: string,
+    sync: boolean,
+    check: boolean,
+    mapBytes: number = MAP_BYTES,
+  ): { store: LmdbStore; report: PageReport } {
     const state = prepareShard(directory);
     let report: PageReport = { pages: 0, entries: 0, mended: 0 };
     if (state === "existing" && check) report = checkPages(join(directory, "data.mdb"));
-    const store = LmdbStore.#open(directory, sync);
+    const store = LmdbStore.#open(directory, sync, mapBytes);
     markShard(directory);
     return { store, report };
   }
@@ -91,13 +97,13 @@ export class LmdbStore implements ShardStore {
    * threads of a process share one environment, and a read-only one would be forced on an owner that comes after.
    * @throws {Fault} `spool.unwritable` when there is no database.
    */
-  static openForReading(directory: string): LmdbStore {
+  static openForReading(directory: string, mapBytes: number = MAP_BYTES): LmdbStore {
     const path = join(directory, "data.mdb");
     if (!existsSync(path)) throw new Fault("spool.unwritable", `${path} does not exist`, { errno: "ENOENT" });
-    return LmdbStore.#open(directory, true);
+    return LmdbStore.#open(directory, true, mapBytes);
   }
 
-  static #open(directory: string, sync: boolean): LmdbStore {
+  static #open(directory: string, sync: boolean, mapBytes: number): LmdbStore {
     try {
       const root = open<Buffer, number>({
         path: directory,
@@ -108,7 +114,7 @@ export class LmdbStore implements ShardStore {
         eventTurnBatching: false,
         maxDbs: 4,
         maxReaders: MAX_READERS,
-        mapSize: MAP_BYTES,
+        mapSize: mapBytes,
       });
       const meta = root.openDB<Buffer, number>({ name: "meta", encoding: "binary" });
       const body = root.openDB<Buffer, number>({ name: "body", encoding: "binary" });
