@@ -1,4 +1,5 @@
 import { clockRefusal, clockSteps } from "./clock.js";
+import { crashImages, traceRefusal } from "./crash-images.js";
 import { killRounds } from "./kill.js";
 import { stopUnderLoad, stopWhileStarting } from "./signals.js";
 import { damagedRecords, otherWorkers, refusedSpools, tornLog } from "./spool.js";
@@ -42,6 +43,7 @@ export const scenarios: readonly Scenario[] = [
     run: ({ seed }) => stopUnderLoad({ seed, signals: ["SIGTERM"], latencyMs: 120_000, withinMs: 20_000 }),
   },
   { name: "clock", run: async ({ seed }) => clockRefusal() ?? (await clockSteps(seed)) },
+  { name: "crash-images", run: async ({ seed }) => traceRefusal() ?? (await crashImages(seed, 1000)) },
   { name: "workers", run: ({ seed }) => otherWorkers(seed) },
   { name: "damage", run: ({ seed }) => damagedRecords(seed) },
   { name: "refused", run: ({ seed }) => refusedSpools(seed) },

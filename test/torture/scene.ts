@@ -36,6 +36,11 @@ export class Scene {
     await this.sink.stop();
   }
 
+  /** Resolves when every server that was launched has ended. */
+  async gone(): Promise<void> {
+    await Promise.all(this.#programs.map((program) => program.ended));
+  }
+
   /** Launches the server and does not wait. */
   launch(options: LaunchOptions = {}): Program {
     const program = Program.launch(this.dir, options);
