@@ -66,8 +66,11 @@ export function assignShards(existing: readonly ShardIndex[], workers: number): 
   return owned;
 }
 
-/** What a shard's directory held before it was opened. */
-export type ShardState = "new" | "existing";
+/**
+ * What a shard's directory held before it was opened. `unmarked`: a database, and no mark. Either its first start was
+ * interrupted, and it never held mail, or somebody has put it there.
+ */
+export type ShardState = "new" | "unmarked" | "existing";
 
 /**
  * Makes a shard's directory ready to be opened, and refuses what must never be opened as if it were empty: a directory
@@ -100,7 +103,8 @@ export function prepareShard(directory: string): ShardState {
     const what = bytes < 0 ? "is missing" : "is empty";
     throw new Fault("spool.damaged", `${database} ${what}, but the shard has been in use; restore it from a backup`);
   }
-  return bytes > 0 ? "existing" : "new";
+  if (bytes <= 0) return "new";
+  return marked ? "existing" : "unmarked";
 }
 
 /**

@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, renameSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { type Database, open, type RootDatabase } from "lmdb";
 import { assert } from "../../base/assert.js";
@@ -24,6 +24,8 @@ import type { WriteBatch } from "./write-batch.js";
 
 /** Address space for the map, not memory: it grows by itself beyond, but moving a map under readers is best avoided. */
 const MAP_BYTES = 16 * 1024 ** 3;
+/** Most bytes of a database that was being made and had no mark yet, so that no mail was ever in it: a few pages. */
+const UNFINISHED_BYTES = 64 * 1024;
 /** Reader slots: one per thread and read transaction; far above any number of workers (a full table is an error). */
 const MAX_READERS = 1024;
 
@@ -86,7 +88,16 @@ export class LmdbStore implements ShardStore {
   ): { store: LmdbStore; report: PageReport } {
     const state = prepareShard(directory);
     let report: PageReport = { pages: 0, entries: 0, mended: 0 };
-    if (state === "existing" && check) report = checkPages(join(directory, "data.mdb"));
+    if (state !== "new" && check) {
+      const file = join(directory, "data.mdb");
+      try {
+        report = checkPages(file);
+      } catch (error) {
+        if (state === "existing" || statSync(file).size > UNFINISHED_BYTES) throw error;
+        // A crash of the machine while the file was made: it is begun anew, and the pieces are kept beside it.
+        renameSync(file, `${file}.unfinished`);
+      }
+    }
     const store = LmdbStore.#open(directory, sync, mapBytes);
     markShard(directory);
     return { store, report };

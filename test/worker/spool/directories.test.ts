@@ -36,6 +36,9 @@ test("a shard that was in use is never opened as an empty one", (t) => {
   assert.equal(prepareShard(directory), "new");
   writeFileSync(join(directory, "data.mdb"), "");
   assert.equal(prepareShard(directory), "new", "made but never used: an interrupted first start");
+  writeFileSync(join(directory, "data.mdb"), "x");
+  assert.equal(prepareShard(directory), "unmarked", "interrupted a little later");
+  writeFileSync(join(directory, "data.mdb"), "");
   markShard(directory);
   assert.throws(() => prepareShard(directory), { code: "spool.damaged", message: /data\.mdb is empty/ });
   writeFileSync(join(directory, "data.mdb"), "x");
