@@ -18,3 +18,10 @@ test("killed, committed: a crash of the process loses nothing there either", asy
   );
   t.diagnostic(describeSummary(summary));
 });
+
+test("killed, deferred: what was in memory may be gone, the sums of what is left hold", async (t) => {
+  const summary = await killRounds({ seed: SEED + 2, rounds: 5, durability: "deferred", workers: 2 }, (line) =>
+    t.diagnostic(line),
+  );
+  t.diagnostic(describeSummary(summary));
+});

@@ -101,7 +101,7 @@ export async function readShard(spoolPath: string, index: number, found: Map<str
     shard: index as ShardIndex,
     durability: "flushed",
     clock: new SystemClock(),
-    events: { onRemoved() {}, onBatch() {}, onQuarantined() {}, onFault() {} },
+    events: { onRemoved() {}, onWritten() {}, onBatch() {}, onQuarantined() {}, onFault() {} },
     recentBytes: 0,
     syncIntervalMs: 1000,
     check: true,

@@ -15,7 +15,7 @@ import { judge, type Summary } from "./verdict.js";
 export interface KillOptions {
   readonly seed: number;
   readonly rounds: number;
-  readonly durability: "flushed" | "committed";
+  readonly durability: "flushed" | "committed" | "deferred";
   readonly workers: number;
 }
 
@@ -63,6 +63,7 @@ async function playRounds(
     log: readEvidence(dir),
     spool: await readSpool(dir),
     deathsMs,
+    mayLose: options.durability === "deferred",
   });
   let startMs = 1000;
   for (let round = 1; round <= options.rounds; round++) {

@@ -31,6 +31,11 @@ export const scenarios: readonly Scenario[] = [
       describeSummary(await killRounds({ seed, rounds, durability: "committed", workers: 2 }, tell)),
   },
   {
+    name: "kill-deferred",
+    run: async ({ seed, rounds }, tell) =>
+      describeSummary(await killRounds({ seed, rounds, durability: "deferred", workers: 2 }, tell)),
+  },
+  {
     name: "signals",
     run: ({ seed }) => {
       const signals: NodeJS.Signals[] = seed % 2 === 0 ? ["SIGTERM", "SIGHUP", "SIGTERM"] : ["SIGINT", "SIGTERM"];
