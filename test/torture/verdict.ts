@@ -131,7 +131,9 @@ export function judge(evidence: Evidence, complete: boolean): Summary {
 function duplicatesOf(arrivals: ReadonlyMap<string, readonly Arrival[]>, deathsMs: readonly number[]): Duplicates {
   const gapsMs: number[] = [];
   let unheard = 0;
-  for (const [recipient, copies] of arrivals) {
+  for (const [recipient, unordered] of arrivals) {
+    // A slow host may be done with a first copy long after a second one came.
+    const copies = unordered.toSorted((a, b) => a.connectedMs - b.connectedMs);
     for (const copy of copies.slice(0, -1)) {
       // The end of the life that the connection belonged to; what still lay in it may be read after the death.
       const death = deathsMs.find((atMs) => atMs >= copy.connectedMs);
