@@ -8,7 +8,7 @@ import { formatSocketAddress } from "../config/text-kinds.js";
 import { Server, type ServerReady } from "../server.js";
 import { configPath, EX_CONFIG, loadOrExplain } from "./config-argument.js";
 import { pollEvery } from "./log-follow.js";
-import { ignoreDebuggerSignal } from "./signals.js";
+import { ignoreDebuggerSignal, stopOnSignals } from "./signals.js";
 import { tailLog } from "./tail.js";
 
 /** Event lines shown per second at most; a terminal is not for thousands. */
@@ -44,6 +44,7 @@ async function start(flags: StartFlags, version: string): Promise<number> {
   process.on("unhandledRejection", (reason) => notice(`unexpected: ${messageOf(reason)}`));
   const faults = faultsFile();
   if (faults !== null) notice(`FAILURES ARE ORDERED by ${faults} (HIKYAKU_FAULTS); for tests and rehearsals`);
+  const serve = stopOnSignals(notice);
   let server: Server;
   try {
     server = await Server.start(config, { notice, panic });
@@ -52,11 +53,12 @@ async function start(flags: StartFlags, version: string): Promise<number> {
     process.stderr.write(`hikyaku: ${error.message}\n`);
     return error.code.startsWith("config.") ? EX_CONFIG : 1;
   }
-  process.stdout.write(banner(version, config, server.ready));
-  if (flags.readyFile !== undefined) writeReady(flags.readyFile, server.ready);
   const ended = new AbortController();
-  if (flags.events ?? config.delivery.mode === "sandbox") showEvents(config.log.dir, ended.signal);
-  listenToSignals(server);
+  if (serve(server)) {
+    process.stdout.write(banner(version, config, server.ready));
+    if (flags.readyFile !== undefined) writeReady(flags.readyFile, server.ready);
+    if (flags.events ?? config.delivery.mode === "sandbox") showEvents(config.log.dir, ended.signal);
+  }
   await server.stopped;
   ended.abort();
   process.stdout.write("stopped\n");
@@ -137,17 +139,4 @@ function showEvents(dir: string, signal: AbortSignal): void {
     json: false,
     print,
   }).catch((error: unknown) => notice(`events are no longer shown: ${messageOf(error)}`));
-}
-
-/** The first signal stops in order; more of them change nothing. */
-function listenToSignals(server: Server): void {
-  let stopping = false;
-  for (const signal of ["SIGINT", "SIGTERM"] as const) {
-    process.on(signal, () => {
-      notice(stopping ? "already stopping" : "stopping: finishing what is under way");
-      stopping = true;
-      void server.stop();
-    });
-  }
-  process.on("SIGHUP", () => notice("SIGHUP: this version reads its configuration at the start only"));
 }

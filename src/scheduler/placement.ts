@@ -3,6 +3,7 @@ import type { Row, SessionId, ShardIndex, SpoolKey } from "../base/brands.js";
 import type { Core } from "./core.js";
 import { RowFlag, State } from "./message-table.js";
 import type { Lane } from "./ready-queue.js";
+import { latestRetryMs } from "./retry-plan.js";
 import type { ScheduledQueue } from "./scheduled-queue.js";
 import type { WheelSink } from "./timer-wheel.js";
 
@@ -25,16 +26,16 @@ export class Placement implements WheelSink {
   }
 
   /**
-   * Takes in a message that its worker holds in the spool; it is due, or waits until `dueMs`. Returns 0 when the table
-   * is full.
+   * Takes in a message that its worker holds in the spool; it is due, or waits until `dueMs`, but no longer than its
+   * queue's back-off from now. Returns 0 when the table is full.
    */
   admit(queue: ScheduledQueue, shard: ShardIndex, key: SpoolKey, size: number, attempts: number, dueMs: number): Row {
-    const { table, queues } = this.#core;
+    const { table, queues, nowMs } = this.#core;
     const row = table.allocate(key, shard, queue.handle, size, attempts);
     if (row === 0) return row;
     queue.counts[State.due]++;
     if (queue.rows++ === 0) queues.filled(queue);
-    table.dueMs[row] = dueMs;
+    table.dueMs[row] = attempts === 0 ? dueMs : Math.min(dueMs, latestRetryMs(queue.config, attempts, nowMs));
     if (!this.#startWaiting(row, queue, State.due)) this.#becomeDue(row, queue, false);
     return row;
   }

@@ -41,6 +41,15 @@ export function nextAttemptMs(
   return ageMs(key, nowMs) + delayMs > options.maxAgeMs ? EXPIRED : nowMs + delayMs;
 }
 
+/**
+ * The latest time that {@link nextAttemptMs} gives after `attempts` attempts (at least 1). A stored time beyond it was
+ * planned under a clock that has been set back since, or under a longer interval: nobody should wait for that.
+ */
+export function latestRetryMs(options: RetryOptions, attempts: number, nowMs: number): number {
+  const spread = Math.min(options.retryIntervalMs / 20, MAX_JITTER_MS);
+  return nowMs + retryIntervalMs(options, attempts - 1) + Math.ceil(spread / 2);
+}
+
 /** When to look again at a message that was not tried: within a minute, spread evenly (reference §4). */
 export function requeueMs(nowMs: number, random: Random): number {
   return nowMs + Math.floor(random.next() * MAX_JITTER_MS);

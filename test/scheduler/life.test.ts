@@ -95,6 +95,17 @@ test("back-off survives a restart: attempts and due time come with the message",
   assert.ok(Math.abs(stored.dueMs - world.clock.steadyMs() - 160 * MINUTE_MS) <= 30_000, "20 min × 2³");
 });
 
+test("a clock that was set back before a restart holds nothing up: no stored time is later than the back-off", () => {
+  const world = new Harness();
+  // The second retry comes after 40 minutes, give or take half a minute; what is stored lies days ahead.
+  world.accept("a.example", 1, { attempts: 2, dueMs: world.clock.steadyMs() + 10 * DAY_MS });
+  world.turns();
+  world.after(39 * MINUTE_MS);
+  assert.equal(world.port.deliveries.length, 0);
+  world.after(2 * MINUTE_MS);
+  assert.equal(world.port.deliveries.length, 1);
+});
+
 test("a new due time that the owner cannot be told is told when it can", () => {
   const world = new Harness();
   world.accept("a.example", 2);

@@ -120,7 +120,8 @@ export function readLog(dir: string): LogRecord[] {
   return lines.map((line) => JSON.parse(line) as LogRecord).sort((a, b) => a.seq - b.seq);
 }
 
-function readSegment(path: string): string {
+/** The text of a segment, compressed or not. */
+export function readSegment(path: string): string {
   const bytes = readFileSync(path);
   if (path.endsWith(".gz")) return gunzipSync(bytes).toString();
   if (!path.endsWith(".zst")) return bytes.toString();

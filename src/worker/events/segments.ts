@@ -24,7 +24,9 @@ const TAIL_BYTES = 1 << 20;
  * How much of the newest records of earlier runs is read for what they settled. What a crash leaves between record and
  * removal is what one commit was working on; this is minutes of a fast disk's and of a slow one's work alike.
  */
-const SETTLED_BYTES = 64 << 20;
+export const SETTLED_BYTES: number = 64 << 20;
+/** Records shrink to a tenth or less; what a compressed segment holds is told by its size times this. */
+const LEAST_RATIO = 8;
 
 /** What {@link Segments} is told. */
 export interface SegmentsOptions {
@@ -74,6 +76,7 @@ export class Segments {
   async open(): Promise<{ path: string; lastSeq: bigint; newest: readonly LogSpan[] }> {
     const { dir } = this.#options;
     let lastSeq = 0n;
+    let newest: readonly LogSpan[];
     try {
       mkdirSync(dir, { recursive: true });
       const left = leftovers(dir);
@@ -86,10 +89,11 @@ export class Segments {
         if (seq > lastSeq) lastSeq = seq;
       }
       for (const { name } of left) if (name.endsWith(PLAIN_SUFFIX)) this.#left.push(join(dir, name));
+      newest = newestOf(left.map(({ name }) => join(dir, name)));
     } catch (error) {
       throw logFault(`read ${dir}`, error);
     }
-    return { newest: newestOf(this.#left), path: this.#next(), lastSeq };
+    return { newest, path: this.#next(), lastSeq };
   }
 
   /** Marks what earlier runs left finished and begins to compress it. */
@@ -169,15 +173,18 @@ export class Segments {
   }
 }
 
-/** The last {@link SETTLED_BYTES} of these segments, oldest first. */
+/**
+ * The last {@link SETTLED_BYTES} of these segments, oldest first. Compressed ones count too: a segment may be finished
+ * before the removals of what it settled are committed, and a crash may come in between.
+ */
 function newestOf(paths: readonly string[]): LogSpan[] {
   const spans: LogSpan[] = [];
   let wanted = SETTLED_BYTES;
   for (let i = paths.length - 1; i >= 0 && wanted > 0; i--) {
     const path = paths[i]!;
     const { size } = statSync(path);
-    spans.unshift({ path, from: Math.max(0, size - wanted) });
-    wanted -= size;
+    spans.unshift({ path, from: -wanted });
+    wanted -= path.endsWith(PLAIN_SUFFIX) ? size : size * LEAST_RATIO;
   }
   return spans;
 }

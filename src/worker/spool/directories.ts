@@ -17,6 +17,8 @@ import { MAX_SHARDS } from "../../protocol/message-id.js";
 /** Written into a shard's directory once its database exists; from then on an absent or empty database is damage. */
 const MARK = "format";
 const MARK_TEXT = "hikyaku shard 1\n";
+/** Beside a shard's directory, so that its absence is noticed too: `shard-000.used`, empty. */
+const USED = ".used";
 
 /** The name of a shard's directory: `shard-000`. */
 export function shardName(shard: ShardIndex): string {
@@ -34,23 +36,23 @@ export function quarantineDirectory(spoolPath: string): string {
 }
 
 /**
- * The shards that exist below a spool's path, in order; none when the path does not exist yet.
+ * The shards that exist below a spool's path, or once did, in order; none when the path does not exist yet.
  * @throws {Fault} `spool.unwritable` when the directory cannot be read.
  */
 export function discoverShards(spoolPath: string): ShardIndex[] {
   if (!existsSync(spoolPath)) return [];
-  const found: ShardIndex[] = [];
+  const found = new Set<ShardIndex>();
   try {
     for (const name of readdirSync(spoolPath)) {
-      const digits = /^shard-([0-9]{3,5})$/.exec(name)?.[1];
+      const digits = /^shard-([0-9]{3,5})(?:\.used)?$/.exec(name)?.[1];
       if (digits === undefined) continue;
       const shard = Number.parseInt(digits, 10) as ShardIndex;
-      if (shard < MAX_SHARDS && shardName(shard) === name) found.push(shard);
+      if (shard < MAX_SHARDS && name.replace(USED, "") === shardName(shard)) found.add(shard);
     }
   } catch (error) {
     throw unwritable(spoolPath, error);
   }
-  return found.sort((a, b) => a - b);
+  return [...found].sort((a, b) => a - b);
 }
 
 /**
@@ -64,15 +66,23 @@ export function assignShards(existing: readonly ShardIndex[], workers: number): 
   return owned;
 }
 
-/** What a shard's directory held before it was opened. */
-export type ShardState = "new" | "existing";
+/**
+ * What a shard's directory held before it was opened. `unmarked`: a database, and no mark. Either its first start was
+ * interrupted, and it never held mail, or somebody has put it there.
+ */
+export type ShardState = "new" | "unmarked" | "existing";
 
 /**
  * Makes a shard's directory ready to be opened, and refuses what must never be opened as if it were empty: a directory
- * that once held a database and now holds none, or one of no bytes.
+ * that once held a database and is gone, or now holds none, or one of no bytes.
  * @throws {Fault} `spool.unwritable`, `spool.damaged`.
  */
 export function prepareShard(directory: string): ShardState {
+  const used = existsSync(directory + USED);
+  if (used && !existsSync(directory)) {
+    const away = `restore it from a backup, or remove ${directory + USED} to go on without the mail in it`;
+    throw new Fault("spool.damaged", `${directory} is missing, but the shard has been in use; ${away}`);
+  }
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     const probe = openSync(join(directory, ".probe"), "w");
@@ -89,11 +99,12 @@ export function prepareShard(directory: string): ShardState {
     }
   }
   const bytes = existsSync(database) ? statSync(database).size : -1;
-  if (marked && bytes <= 0) {
+  if ((marked || used) && bytes <= 0) {
     const what = bytes < 0 ? "is missing" : "is empty";
     throw new Fault("spool.damaged", `${database} ${what}, but the shard has been in use; restore it from a backup`);
   }
-  return bytes > 0 ? "existing" : "new";
+  if (bytes <= 0) return "new";
+  return marked ? "existing" : "unmarked";
 }
 
 /**
@@ -101,18 +112,21 @@ export function prepareShard(directory: string): ShardState {
  * @throws {Fault} `spool.unwritable`.
  */
 export function markShard(directory: string): void {
-  const path = join(directory, MARK);
+  mark(join(directory, MARK), MARK_TEXT);
+  mark(directory + USED, "");
+}
+
+function mark(path: string, text: string): void {
   if (existsSync(path)) return;
   try {
-    const file = openSync(path, "w");
+    const file = openSync(path, "w", 0o600);
     try {
-      writeSync(file, MARK_TEXT);
+      writeSync(file, text);
       fsyncSync(file);
     } finally {
       closeSync(file);
     }
-    syncDirectory(directory);
-    syncDirectory(dirname(directory));
+    syncDirectory(dirname(path));
   } catch (error) {
     throw unwritable(path, error);
   }

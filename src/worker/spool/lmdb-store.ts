@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, renameSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { type Database, open, type RootDatabase } from "lmdb";
 import { assert } from "../../base/assert.js";
@@ -24,6 +24,8 @@ import type { WriteBatch } from "./write-batch.js";
 
 /** Address space for the map, not memory: it grows by itself beyond, but moving a map under readers is best avoided. */
 const MAP_BYTES = 16 * 1024 ** 3;
+/** Most bytes of a database that was being made and had no mark yet, so that no mail was ever in it: a few pages. */
+const UNFINISHED_BYTES = 64 * 1024;
 /** Reader slots: one per thread and read transaction; far above any number of workers (a full table is an error). */
 const MAX_READERS = 1024;
 
@@ -75,13 +77,28 @@ export class LmdbStore implements ShardStore {
   /**
    * Opens the environment in `directory`, making it when it is new. `sync` false gives the `committed` mode: a commit
    * is in the page cache only. `check` walks the pages first (leave it out only when this process had it open before).
+   * `mapBytes` is where the map begins.
    * @throws {Fault} `spool.unwritable`, `spool.damaged`.
    */
-  static open(directory: string, sync: boolean, check: boolean): { store: LmdbStore; report: PageReport } {
+  static open(
+    directory: string,
+    sync: boolean,
+    check: boolean,
+    mapBytes: number = MAP_BYTES,
+  ): { store: LmdbStore; report: PageReport } {
     const state = prepareShard(directory);
     let report: PageReport = { pages: 0, entries: 0, mended: 0 };
-    if (state === "existing" && check) report = checkPages(join(directory, "data.mdb"));
-    const store = LmdbStore.#open(directory, sync);
+    if (state !== "new" && check) {
+      const file = join(directory, "data.mdb");
+      try {
+        report = checkPages(file);
+      } catch (error) {
+        if (state === "existing" || statSync(file).size > UNFINISHED_BYTES) throw error;
+        // A crash of the machine while the file was made: it is begun anew, and the pieces are kept beside it.
+        renameSync(file, `${file}.unfinished`);
+      }
+    }
+    const store = LmdbStore.#open(directory, sync, mapBytes);
     markShard(directory);
     return { store, report };
   }
@@ -91,13 +108,13 @@ export class LmdbStore implements ShardStore {
    * threads of a process share one environment, and a read-only one would be forced on an owner that comes after.
    * @throws {Fault} `spool.unwritable` when there is no database.
    */
-  static openForReading(directory: string): LmdbStore {
+  static openForReading(directory: string, mapBytes: number = MAP_BYTES): LmdbStore {
     const path = join(directory, "data.mdb");
     if (!existsSync(path)) throw new Fault("spool.unwritable", `${path} does not exist`, { errno: "ENOENT" });
-    return LmdbStore.#open(directory, true);
+    return LmdbStore.#open(directory, true, mapBytes);
   }
 
-  static #open(directory: string, sync: boolean): LmdbStore {
+  static #open(directory: string, sync: boolean, mapBytes: number): LmdbStore {
     try {
       const root = open<Buffer, number>({
         path: directory,
@@ -108,7 +125,7 @@ export class LmdbStore implements ShardStore {
         eventTurnBatching: false,
         maxDbs: 4,
         maxReaders: MAX_READERS,
-        mapSize: MAP_BYTES,
+        mapSize: mapBytes,
       });
       const meta = root.openDB<Buffer, number>({ name: "meta", encoding: "binary" });
       const body = root.openDB<Buffer, number>({ name: "body", encoding: "binary" });

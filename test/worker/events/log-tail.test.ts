@@ -1,9 +1,10 @@
 /** What the end of the log says: whole records only, whatever the steps of reading cut. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import type { ShardIndex, SpoolKey } from "../../../src/base/brands.js";
 import { messageId } from "../../../src/protocol/message-id.js";
@@ -72,7 +73,10 @@ test("a segment that is gone is passed over; one that cannot be read is a fault"
     { path, from: 0 },
   ]);
   assert.equal(has(tail, 1, 9), true);
-  await assert.rejects(readLogTail([{ path: join(path, ".."), from: 0 }]), { code: "log.unreadable" });
+  for (const name of ["directory.jsonl", "directory.jsonl.gz"]) {
+    mkdirSync(join(path, "..", name));
+    await assert.rejects(readLogTail([{ path: join(path, "..", name), from: 0 }]), { code: "log.unreadable" });
+  }
 });
 
 test("property: lines of any length are found, wherever the steps cut them", async (t) => {
@@ -86,4 +90,35 @@ test("property: lines of any length are found, wherever the steps cut them", asy
     }),
     { numRuns: 40 },
   );
+});
+
+test("a compressed segment is read from its end, as far as was asked, also when it was cut short", async (t) => {
+  const path = place(t);
+  const lines = Array.from({ length: 20_000 }, (_, key) => line("Delivery", 0, key + 1));
+  writeFileSync(`${path}.gz`, gzipSync(lines.join("")));
+  const whole = await readLogTail([{ path: `${path}.gz`, from: 0 }]);
+  assert.equal(whole.count, 20_000);
+  const half = await readLogTail([{ path: `${path}.gz`, from: -lines.join("").length / 2 }]);
+  assert.ok(half.count >= 10_000 && half.count < 12_000, `${half.count} of the last half`);
+  assert.ok(has(half, 0, 20_000) && !has(half, 0, 1));
+  assert.equal(half.torn, false);
+  writeFileSync(`${path}.gz`, gzipSync(lines.join("")).subarray(0, 20_000));
+  const cut = await readLogTail([{ path: `${path}.gz`, from: 0 }]);
+  assert.ok(has(cut, 0, 1) && !has(cut, 0, 20_000));
+  assert.equal((await readLogTail([{ path: `${path}.none.gz`, from: 0 }])).count, 0);
+});
+
+test("a plain segment is read from its end when so asked", async (t) => {
+  const path = place(t);
+  const last = line("Bounce", 0, 6);
+  writeFileSync(path, line("Bounce", 0, 5) + last);
+  for (const [from, expected] of [
+    [-last.length, [false, true]],
+    [-last.length - 1, [false, true]],
+    [-last.length + 1, [false, false]],
+    [-10_000, [true, true]],
+  ] as const) {
+    const tail = await readLogTail([{ path, from }]);
+    assert.deepEqual([has(tail, 0, 5), has(tail, 0, 6)], expected, String(from));
+  }
 });

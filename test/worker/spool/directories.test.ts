@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { ShardIndex } from "../../../src/base/brands.js";
@@ -36,12 +36,30 @@ test("a shard that was in use is never opened as an empty one", (t) => {
   assert.equal(prepareShard(directory), "new");
   writeFileSync(join(directory, "data.mdb"), "");
   assert.equal(prepareShard(directory), "new", "made but never used: an interrupted first start");
+  writeFileSync(join(directory, "data.mdb"), "x");
+  assert.equal(prepareShard(directory), "unmarked", "interrupted a little later");
+  writeFileSync(join(directory, "data.mdb"), "");
   markShard(directory);
   assert.throws(() => prepareShard(directory), { code: "spool.damaged", message: /data\.mdb is empty/ });
   writeFileSync(join(directory, "data.mdb"), "x");
   assert.equal(prepareShard(directory), "existing");
   writeFileSync(join(directory, "format"), "hikyaku shard 2\n");
   assert.throws(() => prepareShard(directory), { code: "spool.damaged", message: /unknown format/ });
+});
+
+test("a shard that was in use and whose directory is gone is noticed, also where no worker has its number any more", (t) => {
+  const path = scratch(t);
+  const directory = shardDirectory(path, 5 as ShardIndex);
+  prepareShard(directory);
+  markShard(directory);
+  rmSync(directory, { recursive: true });
+  assert.deepEqual(discoverShards(path), [5]);
+  assert.throws(() => prepareShard(directory), { code: "spool.damaged", message: /shard-005 is missing.*in use/ });
+  assert.equal(existsSync(directory), false, "it is not made anew");
+  mkdirSync(directory);
+  assert.throws(() => prepareShard(directory), { code: "spool.damaged", message: /data\.mdb is missing/ });
+  rmSync(`${directory}.used`);
+  assert.equal(prepareShard(directory), "new", "given up by its operator");
 });
 
 test("a path that cannot be a directory is a fault, not a crash", (t) => {

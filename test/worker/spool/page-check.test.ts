@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import type { ShardIndex, SpoolKey } from "../../../src/base/brands.js";
@@ -49,6 +49,20 @@ test("damaged meta pages, a cut file and a file of another kind are refused in w
   }
   lay((b) => b);
   assert.equal(openShard(t, path).shard.count(), 600);
+});
+
+test("a file whose making was interrupted is begun anew; one that was in use, or is large, never", async (t) => {
+  const { path, file, good } = await filled(t);
+  const directory = join(file, "..");
+  const pieces = Buffer.alloc(2 * PAGE, 0x41);
+  writeFileSync(file, pieces);
+  assert.throws(() => openShard(t, path), { code: "spool.damaged" });
+  for (const mark of [join(directory, "format"), `${directory}.used`]) rmSync(mark);
+  writeFileSync(file, Buffer.concat([pieces, good]));
+  assert.throws(() => openShard(t, path), { code: "spool.damaged" }, "too large to be a beginning");
+  writeFileSync(file, pieces);
+  assert.equal(openShard(t, path).shard.count(), 0);
+  assert.deepEqual(readFileSync(`${file}.unfinished`), pieces);
 });
 
 test("with any page zeroed, full of noise or from elsewhere, a shard is refused or is whole: never a crash, never a gap", async (t) => {
