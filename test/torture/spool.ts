@@ -126,6 +126,7 @@ export function refusedSpools(seed: number): Promise<string> {
     const good = readFileSync(file);
     const refused = async (what: string, pattern: RegExp, options: LaunchOptions = {}): Promise<void> => {
       const program = scene.launch(options);
+      assert.equal(await program.ready(), null, `${what}: the server started`);
       const end = await program.ended;
       assert.deepEqual(end, { code: 1, signal: null }, `${what}: ${program.err}`);
       // The other shard's worker may have found its mail by then.
