@@ -3,6 +3,9 @@ import { errnoOf, Fault, messageOf } from "../../base/fault.js";
 import type { ShardStore } from "./shard-store.js";
 import { type StoreWaiter, WriteBatch } from "./write-batch.js";
 
+/** How long removals and patches wait for stores to go with, ms. */
+const LEISURE_MS = 25;
+
 /** What the committer tells its shard. */
 export interface CommitterEvents {
   /** The batch is as durable as was asked for; its waiters have not been told yet. `tookMs`: its commit alone. */
@@ -40,6 +43,9 @@ export class Committer {
   #fault: Fault | null = null;
   #unsynced = false;
   #syncTimer: NodeJS.Timeout | null = null;
+  /** What fills has waited long enough for stores to go with. */
+  #overdue = false;
+  #leisureTimer: NodeJS.Timeout | null = null;
   #syncs = 0;
   #whenIdle: (() => void)[] = [];
   /** When the commit under way began, and how long it took; monotonic ms. */
@@ -80,9 +86,20 @@ export class Committer {
     setImmediate(this.#onTurn);
   }
 
-  /** Starts committing now, unless a commit is under way: then it follows by itself. */
+  /**
+   * Starts committing now, unless a commit is under way: then it follows by itself. What nobody waits for (removals, patches)
+   * goes with the next stores, or by itself after {@link LEISURE_MS}: a commit of removals alone would hold up the stores
+   * that come meanwhile for a whole sync.
+   */
   commitNow(): void {
     if (this.#busy || this.#closed || this.#fault !== null || this.#filling.empty) return;
+    if (!this.#filling.urgent && !this.#overdue) {
+      this.#leisureTimer ??= setTimeout(this.#onLeisureOver, LEISURE_MS);
+      return;
+    }
+    this.#overdue = false;
+    if (this.#leisureTimer !== null) clearTimeout(this.#leisureTimer);
+    this.#leisureTimer = null;
     const batch = this.#filling;
     this.#filling = this.#committing;
     this.#committing = batch;
@@ -130,14 +147,22 @@ export class Committer {
   /** Commits what waits, then syncs what needs it. Afterwards nothing more is written. */
   async close(): Promise<void> {
     while (this.#busy || (this.#fault === null && !this.#filling.empty)) {
+      this.#overdue = true;
       this.commitNow();
       await this.idle();
     }
     this.#closed = true;
+    if (this.#leisureTimer !== null) clearTimeout(this.#leisureTimer);
     if (this.#syncTimer !== null) clearTimeout(this.#syncTimer);
     if (this.#unsynced && this.#fault === null) this.#sync();
     await this.idle();
   }
+
+  readonly #onLeisureOver = (): void => {
+    this.#leisureTimer = null;
+    this.#overdue = true;
+    this.commitNow();
+  };
 
   readonly #onTurn = (): void => {
     this.#scheduled = false;

@@ -52,6 +52,11 @@ export class WriteBatch {
     );
   }
 
+  /** Somebody waits for this batch: it holds mail that is to be stored. */
+  get urgent(): boolean {
+    return this.rowKeys.length > 0;
+  }
+
   /** Forgets the stores: their waiters were told that they failed. */
   clearStores(): void {
     this.bodyKeys.length = 0;

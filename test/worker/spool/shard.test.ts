@@ -177,3 +177,18 @@ test("without a flush of its own, a forced message is told after a sync, others 
   await shard.close();
   assert.deepEqual(syncs, ["synced", "synced"], "closing syncs what is left");
 });
+
+test("removals wait a moment for stores to go with: one transaction for both; alone they go by themselves", async (t) => {
+  const { shard, heard } = openShard(t, scratch(t));
+  const first = await stored(shard, transaction(shard, "first", ["a"]));
+  const commits = shard.stats.commits;
+  shard.remove(first, 1);
+  shard.commitNow();
+  for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+  const second = await stored(shard, transaction(shard, "second", ["a"]));
+  assert.deepEqual(heard.removed, [1], "it went with the store");
+  assert.equal(shard.stats.commits, commits + 1);
+  await removed(shard, heard, second, 2);
+  assert.equal(shard.stats.commits, commits + 2);
+  assert.equal(shard.count(), 0);
+});
