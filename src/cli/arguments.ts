@@ -3,6 +3,7 @@ import { parseDuration, parseSize } from "../base/units.js";
 import type { ListenAddress } from "../config/compiled.js";
 import { nearest } from "../config/nearest.js";
 import { isAddress, isHostName } from "../config/text-kinds.js";
+import { MIXED_SIZES, type SizeShare } from "../load/options.js";
 import { RECORD_KINDS, type RecordKind } from "../protocol/records.js";
 
 // Readers of command-line values: each throws commander's `InvalidArgumentError` with what was expected.
@@ -84,6 +85,18 @@ export function recordKindArgument(text: string, before: readonly RecordKind[] =
   throw new InvalidArgumentError(
     `No such type of record, nearest is ${nearest(text, RECORD_KINDS)}. Known: ${RECORD_KINDS.join(", ")}.`,
   );
+}
+
+/** An exponent of Zipf's law, 0 to 10, fractions allowed. */
+export function zipfArgument(text: string): number {
+  const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : -1;
+  if (!(value >= 0 && value <= 10)) throw new InvalidArgumentError("Expected a number from 0 to 10.");
+  return value;
+}
+
+/** Sizes of messages: one for all, or the distribution `mixed`. */
+export function sizesArgument(text: string): readonly SizeShare[] {
+  return text === "mixed" ? MIXED_SIZES : [{ bytes: sizeArgument(text), weight: 1 }];
 }
 
 /** A size in bytes from `1024`, `10KiB`, `1MB`; here, as in other load generators, `k` is 1024 and `m` its square. */

@@ -8,12 +8,13 @@
  */
 import { type Clock, SystemClock } from "../base/clock.js";
 import { SeededRandom } from "../base/random.js";
+import { TimesWriter } from "../base/times-file.js";
 import type { Connection, ConnectionHandler, Listener, Reactor } from "../native/binding.js";
 import { loadNative } from "../native/load.js";
 import { ProfileBehaviour } from "./behaviour.js";
 import type { SinkOptions } from "./options.js";
 import { SinkMachine, type SinkParts } from "./sink-machine.js";
-import { SinkCounters, type SinkStats } from "./stats.js";
+import { SinkCounters, type SinkStats, type SinkTotals } from "./stats.js";
 
 const ARENA_BYTES = 256 * 1024;
 const BACKLOG = 1024;
@@ -28,6 +29,8 @@ export interface RunningSink {
   readonly port: number;
   /** The counters as they are now. */
   stats(): SinkStats;
+  /** The sums alone. */
+  totals(): SinkTotals;
   /** Drops every connection and stops listening. */
   stop(): Promise<void>;
 }
@@ -138,16 +141,19 @@ function makeReactor(): Reactor {
 
 /**
  * Starts a sink on the calling thread. It shares `reactor` when one is given, and makes its own otherwise.
- * @throws {Fault} `listen.*` when the address cannot be listened on.
+ * @throws {Fault} `listen.*` when the address cannot be listened on, `log.unwritable` when the file of moments cannot be
+ *   made.
  */
 export async function startSink(options: SinkOptions, reactor?: Reactor): Promise<RunningSink> {
   const { profile } = options;
   const clock: Clock = new SystemClock();
   const counters = new SinkCounters();
+  const times = options.times === undefined ? null : new TimesWriter(options.times);
   const parts: SinkParts = {
     profile,
     counters,
     clock,
+    times,
     behaviour: new ProfileBehaviour(profile, new SeededRandom(profile.seed)),
     keep: options.onMessage ?? null,
   };
@@ -185,12 +191,14 @@ export async function startSink(options: SinkOptions, reactor?: Reactor): Promis
     host: options.host,
     port: reservation.port,
     stats: () => counters.snapshot(),
+    totals: () => counters.totals(),
     async stop() {
       clearInterval(sweep);
       listener.close();
       for (const session of sessions) session.destroy();
       own?.close();
       reservation.release();
+      times?.close();
     },
   };
 }

@@ -41,7 +41,7 @@ test("a sink in this thread keeps messages when asked, with latency and a page o
     profile: { ...DEFAULT_PROFILE, latencyMs: 2, tarpitMs: 3, hostname: "mx.example" },
     onMessage: (envelope, content) => kept.push([envelope, content.toString("latin1")]),
   });
-  const page = await serveStats("127.0.0.1", 0, () => sink.stats());
+  const page = await serveStats("127.0.0.1", 0, sink);
   try {
     const text = await talk(sink.port, ONE_MESSAGE);
     assert.match(text, /^220 mx\.example ESMTP\r\n250-mx\.example\r\n250-PIPELINING\r\n/);
