@@ -1,5 +1,5 @@
 /**
- * A histogram of latencies in fixed memory: log-linear buckets, so that any value is known to within one part in 128
+ * An HDR histogram (high dynamic range) of latencies in fixed memory: log-linear buckets, so that any value is known to within one part in 128
  * whatever its size.
  *
  *   value   0 … 127 | 128 … 255 | 256 … 511 | 512 … 1023 | … to 2^32 − 1

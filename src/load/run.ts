@@ -198,7 +198,8 @@ class Run implements SlotOwner {
     }
     const underWay = this.#issued - this.#tally.settled;
     const stuck = underWay > 0 || this.#again.length > 0 || this.#failures > 0;
-    if (stuck && now - this.#tally.lastMs > PATIENCE * this.options.timeoutMs) this.#end("nothing was answered for too long");
+    if (stuck && now - this.#tally.lastMs > PATIENCE * this.options.timeoutMs)
+      this.#end("nothing was answered for too long");
     this.reactor.requestTurn();
   }
 
@@ -272,7 +273,13 @@ export function startLoad(options: LoadOptions, reactor?: Reactor): RunningLoad 
   assert(options.concurrency >= 1, "a load has at least one connection");
   assert(options.count !== null || options.durationMs !== null, "a load has an end");
   const own = reactor === undefined ? loadNative().createReactor({ arenaBytes: ARENA_BYTES, onTurn: () => {} }) : null;
-  const run = new Run(options, reactor ?? (own as Reactor));
+  let run: Run;
+  try {
+    run = new Run(options, reactor ?? (own as Reactor));
+  } catch (error) {
+    own?.close();
+    throw error;
+  }
   run.start();
   const done = run.done.then((result) => {
     own?.close();

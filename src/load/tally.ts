@@ -1,4 +1,5 @@
 import type { Clock } from "../base/clock.js";
+import { machineUs } from "../base/times-file.js";
 import { Histogram } from "./histogram.js";
 import { type LoadResult, summarize } from "./result.js";
 
@@ -18,6 +19,7 @@ export class Tally {
   lastMs: number;
   readonly #startMs: number;
   readonly #startedMs: number;
+  readonly #startedUs = machineUs();
   readonly #latency = new Histogram();
   readonly #codes = new Map<number, number>();
   readonly #cpuAtStart = process.cpuUsage();
@@ -69,6 +71,7 @@ export class Tally {
       reconnects: this.reconnects,
       bytes: this.#bytes,
       startedMs: this.#startedMs,
+      startedUs: this.#startedUs,
       seconds: this.secondsAt(this.lastMs),
       latency: summarize(this.#latency),
       cpuSeconds: (cpu.user + cpu.system) / 1e6,

@@ -148,7 +148,14 @@ export async function startSink(options: SinkOptions, reactor?: Reactor): Promis
   const { profile } = options;
   const clock: Clock = new SystemClock();
   const counters = new SinkCounters();
-  const times = options.times === undefined ? null : new TimesWriter(options.times);
+  const reservation = await loadNative().reservePort(options.host, options.port);
+  let times: TimesWriter | null = null;
+  try {
+    times = options.times === undefined ? null : new TimesWriter(options.times);
+  } catch (error) {
+    reservation.release();
+    throw error;
+  }
   const parts: SinkParts = {
     profile,
     counters,
@@ -157,7 +164,6 @@ export async function startSink(options: SinkOptions, reactor?: Reactor): Promis
     behaviour: new ProfileBehaviour(profile, new SeededRandom(profile.seed)),
     keep: options.onMessage ?? null,
   };
-  const reservation = await loadNative().reservePort(options.host, options.port);
   const own = reactor === undefined ? makeReactor() : null;
   const shared = reactor ?? (own as Reactor);
   const sessions = new Set<Session>();
@@ -180,6 +186,7 @@ export async function startSink(options: SinkOptions, reactor?: Reactor): Promis
   } catch (error) {
     own?.close();
     reservation.release();
+    times?.close();
     throw error;
   }
   const sweep = setInterval(() => {
