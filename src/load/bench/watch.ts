@@ -56,6 +56,7 @@ export async function arrival(context: Watching, sink: Watched, wanted: number, 
   const { retryMs } = sink;
   let seen = -1;
   let seenAtMs = performance.now();
+  let tellAtMs = seenAtMs + PROGRESS_MS;
   for (;;) {
     for (const child of sink.needed) child.check();
     const sums = await sumsOf(sink.http);
@@ -63,6 +64,10 @@ export async function arrival(context: Watching, sink: Watched, wanted: number, 
     // Without a second try, what was refused for now has come to its end for this run.
     const known = settled + (retryMs === null ? sums.deferred - before.deferred : 0);
     if (known >= wanted) return sums;
+    if (performance.now() > tellAtMs) {
+      context.progress(`${known} of ${wanted} came to their end`);
+      tellAtMs += PROGRESS_MS;
+    }
     if (known > seen) {
       seen = known;
       seenAtMs = performance.now();
