@@ -34,36 +34,37 @@ if (files.length === 0) {
   process.exit(1);
 }
 const nofile = spawnSync("sh", ["-c", "ulimit -Hn"], { encoding: "utf8" }).stdout.trim();
-const child = spawn(
-  "sh",
-  [
-    "-c",
-    `ulimit -n ${nofile}; exec "$@"`,
-    "sh",
-    process.execPath,
-    "--test",
-    "--test-reporter=spec",
-    "--test-timeout=300000",
-    ...files,
-  ],
-  { cwd: root, stdio: ["ignore", "pipe", "inherit"] },
-);
-// The totals come before the details of what failed, which may be long.
 const totals = new Map();
-child.stdout.setEncoding("utf8");
-let rest = "";
-child.stdout.on("data", (chunk) => {
-  process.stdout.write(chunk);
-  const lines = (rest + chunk).split("\n");
-  rest = lines.pop();
-  for (const line of lines) {
-    const total = /^\u2139 (pass|fail|cancelled) (\d+)$/.exec(line);
-    if (total !== null) totals.set(total[1], Number(total[2]));
-  }
-});
-child.on("close", (code) => {
-  const count = (word) => totals.get(word) ?? 0;
-  const failed = count("fail") + count("cancelled");
-  process.stdout.write(`\n${count("pass")} passed, ${failed} failed\n`);
-  process.exit(code === 0 && failed === 0 ? 0 : 1);
-});
+
+/** Runs test files, adds up their totals, and says whether all was well. */
+function run(paths) {
+  const node = [process.execPath, "--test", "--test-reporter=spec", "--test-timeout=300000", ...paths];
+  const child = spawn("sh", ["-c", `ulimit -n ${nofile}; exec "$@"`, "sh", ...node], {
+    cwd: root,
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  child.stdout.setEncoding("utf8");
+  let rest = "";
+  child.stdout.on("data", (chunk) => {
+    process.stdout.write(chunk);
+    const lines = (rest + chunk).split("\n");
+    rest = lines.pop();
+    for (const line of lines) {
+      // The totals come before the details of what failed, which may be long.
+      const total = /^\u2139 (pass|fail|cancelled) (\d+)$/.exec(line);
+      if (total !== null) totals.set(total[1], (totals.get(total[1]) ?? 0) + Number(total[2]));
+    }
+  });
+  return new Promise((resolve) => child.on("close", (code) => resolve(code === 0)));
+}
+
+// Tests that measure (`*.alone.test.ts`) come last, one after the other, with nothing beside them.
+const alone = files.filter((file) => file.endsWith(".alone.test.js"));
+const together = files.filter((file) => !alone.includes(file));
+let good = together.length === 0 || (await run(together));
+for (const file of alone) good = (await run([file])) && good;
+
+const count = (word) => totals.get(word) ?? 0;
+const failed = count("fail") + count("cancelled");
+process.stdout.write(`\n${count("pass")} passed, ${failed} failed\n`);
+process.exit(good && failed === 0 ? 0 : 1);

@@ -1,8 +1,10 @@
 import { InvalidArgumentError, Option } from "commander";
-import { parseDuration, parseSize } from "../base/units.js";
+import { parseDuration } from "../base/units.js";
 import type { ListenAddress } from "../config/compiled.js";
 import { nearest } from "../config/nearest.js";
 import { isAddress, isHostName } from "../config/text-kinds.js";
+import type { SizeShare } from "../load/options.js";
+import { sizesOf } from "../load/sizes.js";
 import { RECORD_KINDS, type RecordKind } from "../protocol/records.js";
 
 // Readers of command-line values: each throws commander's `InvalidArgumentError` with what was expected.
@@ -53,6 +55,21 @@ export function wholeArgument(low: number, high: number): (text: string) => numb
   };
 }
 
+/** Whole numbers in bounds, by comma, with ranges: `1,2,4-8`; each once, rising. */
+export function wholeListArgument(low: number, high: number): (text: string) => readonly number[] {
+  const read = wholeArgument(low, high);
+  return (text) => {
+    const values = text.split(",").flatMap((part) => {
+      const [first = "", last = first, ...more] = part.trim().split("-");
+      const from = read(first);
+      const to = read(last);
+      if (more.length > 0 || to < from) throw new InvalidArgumentError("Expected numbers as 1,2,4 or 1-8.");
+      return Array.from({ length: to - from + 1 }, (_, i) => from + i);
+    });
+    return [...new Set(values)].sort((a, b) => a - b);
+  };
+}
+
 /** A number from 0 to 100, fractions allowed, `%` tolerated. */
 export function percentArgument(text: string): number {
   const value = Number(/^(\d+(?:\.\d+)?)%?$/.exec(text)?.[1]);
@@ -86,13 +103,16 @@ export function recordKindArgument(text: string, before: readonly RecordKind[] =
   );
 }
 
-/** A size in bytes from `1024`, `10KiB`, `1MB`; here, as in other load generators, `k` is 1024 and `m` its square. */
-export function sizeArgument(text: string): number {
-  const short = /^(\d+)([km])$/i.exec(text);
-  const unit = short?.[2]?.toLowerCase() === "m" ? 1024 * 1024 : 1024;
-  const value = short === null ? parseSize(/^\d+$/.test(text) ? Number(text) : text) : Number(short[1]) * unit;
-  if (value === null || value < 1 || value > 1024 ** 3) {
-    throw new InvalidArgumentError("Expected a size up to 1GiB, as 1k, 10KiB or 2000.");
-  }
+/** An exponent of Zipf's law, 0 to 10, fractions allowed. */
+export function zipfArgument(text: string): number {
+  const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : -1;
+  if (!(value >= 0 && value <= 10)) throw new InvalidArgumentError("Expected a number from 0 to 10.");
   return value;
+}
+
+/** Sizes of messages: one for all, or the distribution `mixed`. */
+export function sizesArgument(text: string): readonly SizeShare[] {
+  const sizes = sizesOf(text);
+  if (sizes !== null) return sizes;
+  throw new InvalidArgumentError("Expected a size up to 1GiB, as 1k, 10KiB or 2000, or mixed.");
 }

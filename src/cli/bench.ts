@@ -1,92 +1,99 @@
 import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { type Command, Option } from "commander";
-import type { Durability } from "../config/compiled.js";
-import { runBench } from "../load/bench/bench.js";
-import { reportJson, reportText } from "../load/bench/report.js";
-import { durationArgument, sizeArgument, wholeArgument } from "./arguments.js";
+import type { Command } from "commander";
+import { Fault, messageOf } from "../base/fault.js";
+import { type BenchOptions, runBench } from "../load/bench/bench.js";
+import { compareReports, comparisonText, differences, type EarlierReport, readEarlier } from "../load/bench/compare.js";
+import type { BenchReport, RunSettings } from "../load/bench/figures.js";
+import { reportHtml } from "../load/bench/report-html.js";
+import { reportJson } from "../load/bench/report-json.js";
+import { reportText } from "../load/bench/report-text.js";
+import { addBenchOptions, amountOf, type BenchFlags, conflictOf, planOf, settingsOf } from "./bench-options.js";
 import { reportFaults } from "./command-fault.js";
 
-const SECOND_MS = 1000;
-const DEFAULT_COUNT = 20_000;
-
-interface BenchFlags {
-  readonly count?: number;
-  readonly duration?: number;
-  readonly size: string;
-  readonly concurrency: number;
-  readonly pipelining: boolean;
-  readonly workers?: number;
-  readonly durability: Durability;
-  readonly dir?: string;
-  readonly json?: string | boolean;
-  readonly keep?: boolean;
-}
+const INTERRUPTED = 130;
+const CLEAR_LINE = "\r\u001b[K";
 
 /** Adds `hikyaku bench` to the command line. */
 export function addBenchCommand(program: Command): void {
-  program
+  const command = program
     .command("bench")
     .description(
       "measure this machine: a server, a generator and a sink of its own, each a process, in a directory of its own",
-    )
-    .option("--count <N>", `messages to send (default: ${DEFAULT_COUNT})`, wholeArgument(1, 1_000_000_000))
-    .option("--duration <TIME>", "send for so long instead (30s, 5m)", durationArgument(SECOND_MS))
-    .option("--size <SIZE>", 'whole message: 1k, 10KiB, 2000, or "mixed"', checkedSize, "1k")
-    .option("--concurrency <N>", "connections of the generator", wholeArgument(1, 100_000), 40)
-    .option("--no-pipelining", "the generator sends one command at a time")
-    .option("--workers <N>", "worker threads of the server (default: its own choice)", wholeArgument(1, 256))
-    .addOption(
-      new Option("--durability <MODE>", "what the server promises before it accepts")
-        .choices(["flushed", "committed", "deferred"])
-        .default("flushed"),
-    )
-    .option("--dir <DIR>", "where the temporary directory is made (default: the system's)")
-    .option("--json [FILE]", "write the report as JSON, to standard output when no file is named")
-    .option("--keep", "leave spool, logs and configuration behind")
-    .action((flags: BenchFlags) => reportFaults("bench", () => bench(flags)));
-}
-
-function checkedSize(text: string): string {
-  if (text !== "mixed") sizeArgument(text);
-  return text;
+    );
+  addBenchOptions(command).action((flags: BenchFlags) => {
+    const conflict = conflictOf(flags);
+    if (conflict !== null) command.error(`error: ${conflict}`, { code: "commander.invalidArgument" });
+    return reportFaults("bench", () => bench(flags));
+  });
 }
 
 async function bench(flags: BenchFlags): Promise<void> {
+  const earlier = flags.compare === undefined ? null : comparable(flags.compare, flags);
   const interrupted = new AbortController();
   const stop = () => interrupted.abort();
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, stop);
-  const main = fileURLToPath(new URL("./main.js", import.meta.url));
   try {
     const report = await runBench({
-      program: { file: process.execPath, args: [main] },
-      amount: amountOf(flags),
-      size: flags.size,
-      concurrency: flags.concurrency,
-      pipelining: flags.pipelining,
-      workers: flags.workers ?? null,
-      durability: flags.durability,
-      directory: flags.dir ?? null,
-      keep: flags.keep ?? false,
+      program: { file: process.execPath, args: [fileURLToPath(new URL("./main.js", import.meta.url))] },
       signal: interrupted.signal,
+      settings: settingsOf(flags),
+      amount: amountOf(flags),
+      ...planOf(flags),
+      ...terminal(),
     });
-    const json = `${JSON.stringify(reportJson(report), null, 2)}\n`;
-    if (typeof flags.json === "string") writeFileSync(flags.json, json);
-    process.stdout.write(flags.json === true ? json : reportText(report));
-    if (report.failed > 0) process.exitCode = 1;
+    if (process.stderr.isTTY) process.stderr.write(CLEAR_LINE);
+    show(report, flags);
+    if (report.result.refused > 0) process.exitCode = 1;
+    if (earlier !== null) judge(earlier, report, flags);
   } catch (error) {
     if (!interrupted.signal.aborted) throw error;
     process.stderr.write("hikyaku bench: interrupted\n");
-    process.exitCode = 130;
+    process.exitCode = INTERRUPTED;
   } finally {
     for (const signal of ["SIGINT", "SIGTERM"] as const) process.removeListener(signal, stop);
   }
 }
 
-function amountOf(flags: BenchFlags): string[] {
-  const amount: string[] = [];
-  if (flags.count !== undefined || flags.duration === undefined)
-    amount.push("--count", String(flags.count ?? DEFAULT_COUNT));
-  if (flags.duration !== undefined) amount.push("--duration", `${flags.duration}ms`);
-  return amount;
+/** On a terminal one line that says where it stands; elsewhere a line for each thing that is measured. */
+function terminal(): Pick<BenchOptions, "step" | "progress"> {
+  if (!process.stderr.isTTY) {
+    return { step: (title) => process.stderr.write(`hikyaku bench: ${title}\n`), progress: () => {} };
+  }
+  const show = (line: string) => void process.stderr.write(`${CLEAR_LINE}${line}`);
+  return { step: show, progress: show };
+}
+
+/** Reads the report to compare with, before anything is measured. @throws {Fault} when it cannot be compared with. */
+function comparable(path: string, flags: BenchFlags): EarlierReport {
+  const earlier = readEarlier(path);
+  const swept: (keyof RunSettings)[] = [];
+  if (flags.sweep !== undefined) swept.push("workers");
+  if (flags.sweepConnections !== undefined) swept.push("connections");
+  const differing = differences(earlier, settingsOf(flags), swept);
+  if (differing.length === 0) return earlier;
+  throw new Fault("config.invalid", `${path} is of another load: ${differing.join("; ")}`);
+}
+
+function show(report: BenchReport, flags: BenchFlags): void {
+  const json = `${JSON.stringify(reportJson(report), null, 2)}\n`;
+  if (typeof flags.json === "string") write(flags.json, json);
+  if (flags.html !== undefined) write(flags.html, reportHtml(report, new Date()));
+  process.stdout.write(flags.json === true ? json : reportText(report));
+}
+
+function write(path: string, text: string): void {
+  try {
+    writeFileSync(path, text);
+  } catch (error) {
+    throw new Fault("log.unwritable", `${path}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+function judge(earlier: EarlierReport, report: BenchReport, flags: BenchFlags): void {
+  const tolerance = flags.tolerance / 100;
+  const comparison = compareReports(earlier, report, tolerance);
+  const text = comparisonText(comparison, flags.compare ?? "", tolerance);
+  (flags.json === true ? process.stderr : process.stdout).write(text);
+  if (comparison.regression) process.exitCode = 1;
 }

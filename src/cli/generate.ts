@@ -1,20 +1,26 @@
 import { lookup } from "node:dns/promises";
 import { availableParallelism } from "node:os";
+import { createInterface } from "node:readline";
 import { type Command, InvalidArgumentError } from "commander";
 import { Fault, messageOf } from "../base/fault.js";
 import type { ListenAddress } from "../config/compiled.js";
 import { isAddress, isHostName } from "../config/text-kinds.js";
-import { DEFAULT_LOAD, type DomainShare, MIXED_SIZES, type SizeShare } from "../load/options.js";
+import { MOST_DOMAINS, zipfDomains } from "../load/domains.js";
+import { DKIM_SIZED_HEADER } from "../load/mail.js";
+import { DEFAULT_LOAD, type DomainShare, type LoadOptions, type SizeShare } from "../load/options.js";
 import { type LoadResult, resultJson, resultText } from "../load/result.js";
 import { type RunningLoad, startLoad } from "../load/run.js";
 import {
   durationArgument,
   optionWithDefault,
   rateArgument,
-  sizeArgument,
+  sizesArgument,
   targetArgument,
   wholeArgument,
+  zipfArgument,
 } from "./arguments.js";
+import { reportFaults } from "./command-fault.js";
+import { writeReadyFile } from "./ready-file.js";
 
 const SECOND_MS = 1000;
 const DEFAULT_DURATION_MS = 60_000;
@@ -24,12 +30,17 @@ const DEFAULT_TARGET: ListenAddress = { host: "127.0.0.1", port: 2025 };
 interface GenerateFlags {
   readonly target: ListenAddress;
   readonly concurrency: number;
+  readonly warmup: number;
+  readonly hold?: boolean;
   readonly count?: number;
   readonly duration?: number;
   readonly rate?: number;
   readonly size: readonly SizeShare[];
   readonly domain?: readonly DomainShare[];
+  readonly domains?: number;
+  readonly zipf: number;
   readonly header?: readonly string[];
+  readonly dkimSizedHeader?: boolean;
   readonly pipelining: boolean;
   readonly messagesPerConnection?: number;
   readonly helo: string;
@@ -37,6 +48,8 @@ interface GenerateFlags {
   readonly timeout: number;
   readonly giveUp: number;
   readonly seed: number;
+  readonly times?: string;
+  readonly readyFile?: string;
   readonly json?: boolean;
 }
 
@@ -49,6 +62,8 @@ export function addGenerateCommand(program: Command): void {
       optionWithDefault("--target <ADDR>", "the server, HOST:PORT", targetArgument, DEFAULT_TARGET, "127.0.0.1:2025"),
     )
     .option("--concurrency <N>", "connections", wholeArgument(1, 100_000), availableParallelism() * 10)
+    .option("--warmup <N>", "messages sent before counting begins", wholeArgument(0, 1_000_000_000), 0)
+    .option("--hold", "after the warm-up, wait for a line on standard input before counting begins")
     .option("--count <N>", "messages to send, exactly", wholeArgument(1, Number.MAX_SAFE_INTEGER))
     .option("--duration <TIME>", "send for so long (30s, 5m); 60s when there is no count", durationArgument(SECOND_MS))
     .option("--rate <N>", "messages per second over all connections", rateArgument)
@@ -62,7 +77,10 @@ export function addGenerateCommand(program: Command): void {
       ),
     )
     .option("--domain <NAME[:WEIGHT]>", "domain of recipients, repeatable (default: example.com)", domainArgument)
+    .option("--domains <N>", "that many domains, d1.example and so on, instead", wholeArgument(1, MOST_DOMAINS))
+    .option("--zipf <S>", "their weights are 1 / rank^S; 0 is all alike", zipfArgument, 0)
     .option("--header <LINE>", 'further header, "Name: value", repeatable', headerArgument)
+    .option("--dkim-sized-header", "a header with the size of an RSA-2048 signature; it verifies nowhere")
     .option("--no-pipelining", "one command at a time, even where the server offers more")
     .option("--messages-per-connection <N>", "open a new connection after so many", wholeArgument(1, 1_000_000_000))
     .option("--helo <NAME>", "name given with EHLO", DEFAULT_LOAD.helo)
@@ -86,9 +104,11 @@ export function addGenerateCommand(program: Command): void {
       ),
     )
     .option("--seed <N>", "where chance begins: recipients and sizes", wholeArgument(0, 0xffff_ffff), DEFAULT_LOAD.seed)
+    .option("--times <FILE>", "number the recipients, and write there when each message was accepted")
+    .option("--ready-file <FILE>", "write pid and counts there as JSON once the warm-up is over")
     .option("--json", "print the result as JSON")
     .addHelpText("after", SIZES_HELP)
-    .action(runGenerate);
+    .action((flags: GenerateFlags, command: Command) => reportFaults("generate", () => runGenerate(flags, command)));
 }
 
 const SIZES_HELP = `
@@ -98,10 +118,6 @@ Sizes count the whole message, headers included; k is 1024. "mixed" is made like
 can be opened for the time of --give-up, the run ends.
 Exit status: 0 when all was accepted, 1 when something was refused or the run ended early, 3 when the server cannot be
 reached.`;
-
-function sizesArgument(text: string): readonly SizeShare[] {
-  return text === "mixed" ? MIXED_SIZES : [{ bytes: sizeArgument(text), weight: 1 }];
-}
 
 function domainArgument(text: string, before: readonly DomainShare[] = []): readonly DomainShare[] {
   const [name = "", weight = "1", ...more] = text.split(":");
@@ -130,7 +146,10 @@ async function addressOf(host: string): Promise<string> {
   }
 }
 
-async function runGenerate(flags: GenerateFlags): Promise<void> {
+async function runGenerate(flags: GenerateFlags, command: Command): Promise<void> {
+  if (flags.domain !== undefined && flags.domains !== undefined) {
+    command.error("error: --domain and --domains exclude each other", { code: "commander.invalidArgument" });
+  }
   let target: ListenAddress;
   try {
     target = { host: await addressOf(flags.target.host), port: flags.target.port };
@@ -139,32 +158,57 @@ async function runGenerate(flags: GenerateFlags): Promise<void> {
     process.exitCode = UNREACHABLE;
     return;
   }
-  const endless = flags.count === undefined && flags.duration === undefined;
-  const run = startLoad({
-    target,
-    concurrency: flags.concurrency,
-    count: flags.count ?? null,
-    durationMs: flags.duration ?? (endless ? DEFAULT_DURATION_MS : null),
-    ratePerSecond: flags.rate ?? null,
-    sizes: flags.size,
-    domains: flags.domain ?? DEFAULT_LOAD.domains,
-    pipelining: flags.pipelining,
-    messagesPerConnection: flags.messagesPerConnection ?? null,
-    headers: flags.header ?? [],
-    helo: flags.helo,
-    sender: flags.from,
-    timeoutMs: flags.timeout,
-    giveUpMs: flags.giveUp,
-    seed: flags.seed,
-  });
+  const run = startLoad(loadOf(flags, target));
   const progress = process.stderr.isTTY ? setInterval(showProgress(run), SECOND_MS) : undefined;
   // The first Ctrl-C lets what is under way come to its end; the second one is the system's.
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => run.stop());
+  const warm = await run.warm;
+  if (flags.readyFile !== undefined) writeReadyFile(flags.readyFile, { accepted: warm.accepted, failed: warm.failed });
+  if (flags.hold) {
+    await Promise.race([lineOfInput(), run.done]);
+    run.go();
+  }
   const result = await run.done;
   if (progress !== undefined) process.stderr.write("\n");
   clearInterval(progress);
   process.stdout.write(flags.json ? `${JSON.stringify(resultJson(result))}\n` : resultText(result));
   process.exitCode = exitCode(result);
+}
+
+function loadOf(flags: GenerateFlags, target: ListenAddress): LoadOptions {
+  const endless = flags.count === undefined && flags.duration === undefined;
+  const many = flags.domains === undefined ? DEFAULT_LOAD.domains : zipfDomains(flags.domains, flags.zipf);
+  return {
+    target,
+    concurrency: flags.concurrency,
+    warmup: flags.warmup,
+    hold: flags.hold ?? false,
+    count: flags.count ?? null,
+    durationMs: flags.duration ?? (endless ? DEFAULT_DURATION_MS : null),
+    ratePerSecond: flags.rate ?? null,
+    sizes: flags.size,
+    domains: flags.domain ?? many,
+    pipelining: flags.pipelining,
+    messagesPerConnection: flags.messagesPerConnection ?? null,
+    headers: [...(flags.header ?? []), ...(flags.dkimSizedHeader ? [DKIM_SIZED_HEADER] : [])],
+    times: flags.times ?? null,
+    helo: flags.helo,
+    sender: flags.from,
+    timeoutMs: flags.timeout,
+    giveUpMs: flags.giveUp,
+    seed: flags.seed,
+  };
+}
+
+/** Resolves with the first line, or the end, of standard input, and then reads no more of it. */
+async function lineOfInput(): Promise<void> {
+  const lines = createInterface({ input: process.stdin });
+  await new Promise<void>((resolve) => {
+    lines.once("line", () => resolve());
+    lines.once("close", () => resolve());
+  });
+  lines.close();
+  process.stdin.destroy();
 }
 
 function exitCode(result: LoadResult): number {
@@ -176,6 +220,8 @@ function showProgress(run: RunningLoad): () => void {
   let before = run.progress();
   return () => {
     const now = run.progress();
+    // Counting began: everything starts at zero again.
+    if (now.seconds < before.seconds) before = { accepted: 0, failed: 0, seconds: 0 };
     const rate = (now.accepted - before.accepted) / (now.seconds - before.seconds);
     process.stderr.write(`\r${now.accepted} accepted, ${now.failed} refused, ${rate.toFixed(0)} msgs/s   `);
     before = now;

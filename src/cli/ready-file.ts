@@ -1,12 +1,8 @@
 import { renameSync, writeFileSync } from "node:fs";
-import type { ListenAddress } from "../config/compiled.js";
 
-/** Writes the ready file in one step, so that whoever waits for it never reads half of it. */
-export function writeReadyFile(
-  path: string,
-  listens: { readonly smtp: readonly ListenAddress[]; readonly http: readonly ListenAddress[] },
-): void {
+/** Writes the ready file, pid included, in one step, so that whoever waits for it never reads half of it. */
+export function writeReadyFile(path: string, facts: Readonly<Record<string, unknown>>): void {
   const partial = `${path}.${process.pid}`;
-  writeFileSync(partial, `${JSON.stringify({ pid: process.pid, ...listens })}\n`);
+  writeFileSync(partial, `${JSON.stringify({ pid: process.pid, ...facts })}\n`);
   renameSync(partial, path);
 }

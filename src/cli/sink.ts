@@ -28,6 +28,7 @@ interface SinkFlags {
   readonly maxConnections?: number;
   readonly hostname?: string;
   readonly seed?: number;
+  readonly times?: string;
   readonly readyFile?: string;
   readonly json?: boolean;
 }
@@ -47,7 +48,7 @@ export function addSinkCommand(program: Command): void {
       ),
     )
     .option("--profile <FILE>", "TOML file that says how to behave; the options below win over it")
-    .option("--http <ADDR>", "serve the counters there, GET /stats", listenArgument)
+    .option("--http <ADDR>", "serve the counters there, GET /stats, or /totals without domains", listenArgument)
     .option("--bounce <PERCENT>", "refuse this share of the recipients for good (5xx)", percentArgument)
     .option("--defer <PERCENT>", "refuse this share of the recipients for now (4xx)", percentArgument)
     .addOption(new Option("--refuse-at <STEP>", "where refusals are said").choices(["rcpt", "data"]))
@@ -58,6 +59,7 @@ export function addSinkCommand(program: Command): void {
     .option("--max-connections <N>", "answer connections beyond with 421", wholeArgument(1, 1_000_000))
     .option("--hostname <NAME>", "name in the greeting")
     .option("--seed <N>", "where chance begins: the same traffic gets the same answers", wholeArgument(0, 0xffff_ffff))
+    .option("--times <FILE>", "write there when each numbered message arrived, for those of `generate --times`")
     .option("--ready-file <FILE>", "write pid and ports there as JSON once everything listens")
     .option("--json", "print JSON lines: where it listens, and the counters at the end")
     .addHelpText("after", RECIPIENTS_HELP)
@@ -98,8 +100,9 @@ async function runSink(flags: SinkFlags, command: Command): Promise<void> {
   if (profile.fallback.bounce + profile.fallback.defer > 100) {
     command.error("error: --bounce and --defer are more than 100 together", { code: "commander.invalidArgument" });
   }
-  const sink = await startSink({ host: flags.listen.host, port: flags.listen.port, profile });
-  const page = flags.http === undefined ? null : await serveStats(flags.http.host, flags.http.port, () => sink.stats());
+  const times = flags.times === undefined ? {} : { times: flags.times };
+  const sink = await startSink({ host: flags.listen.host, port: flags.listen.port, profile, ...times });
+  const page = flags.http === undefined ? null : await serveStats(flags.http.host, flags.http.port, sink);
   const smtp = [{ host: sink.host, port: sink.port }];
   const http = page === null ? [] : [{ host: page.host, port: page.port }];
   if (flags.json) process.stdout.write(`${JSON.stringify({ pid: process.pid, smtp, http })}\n`);

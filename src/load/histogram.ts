@@ -1,6 +1,6 @@
 /**
- * A histogram of latencies in fixed memory: log-linear buckets, so that any value is known to within one part in 128
- * whatever its size.
+ * An HDR histogram (high dynamic range) of latencies in fixed memory: log-linear buckets, so that any value from 1 µs to
+ * 71 minutes is known to within one part in 128 (0.8 %, two significant digits), whatever its size.
  *
  *   value   0 … 127 | 128 … 255 | 256 … 511 | 512 … 1023 | … to 2^32 − 1
  *   bucket     1    |     1     |     2     |     4      |   wide

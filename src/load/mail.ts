@@ -1,9 +1,12 @@
 import type { Clock } from "../base/clock.js";
 import { type Random, randomInt } from "../base/random.js";
+import { numberedLocal } from "../base/times-file.js";
 import type { DomainShare, LoadOptions, SizeShare } from "./options.js";
 
 /** One message to send. */
 export interface Mail {
+  /** Counts the messages of a run from 1. */
+  readonly number: number;
   readonly recipient: string;
   /** The headers with the blank line behind them. */
   readonly head: string;
@@ -55,7 +58,14 @@ class Weighted<T> {
   draw(random: Random): T {
     if (this.#items.length === 1) return this.#items[0] as T;
     const drawn = random.next() * (this.#tops.at(-1) as number);
-    return this.#items[this.#tops.findIndex((top) => drawn < top)] as T;
+    let low = 0;
+    let high = this.#tops.length - 1;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (drawn < (this.#tops[middle] as number)) high = middle;
+      else low = middle + 1;
+    }
+    return this.#items[low] as T;
   }
 }
 
@@ -78,19 +88,21 @@ export class MailMaker {
   readonly #longestDomain: number;
   readonly #run: string;
   readonly #helo: string;
+  readonly #numbered: boolean;
   #number = 0;
   #dateAtSecond = 0;
   #date = "";
 
   constructor(
-    options: Pick<LoadOptions, "sizes" | "domains" | "headers" | "sender" | "helo">,
+    options: Pick<LoadOptions, "sizes" | "domains" | "headers" | "sender" | "helo" | "times">,
     random: Random,
     clock: Clock,
   ) {
     this.#random = random;
     this.#clock = clock;
     this.#domains = new Weighted(options.domains.map((item) => ({ item, weight: item.weight })));
-    this.#longestDomain = Math.max(...options.domains.map((domain) => domain.name.length));
+    this.#longestDomain = options.domains.reduce((most, domain) => Math.max(most, domain.name.length), 0);
+    this.#numbered = options.times !== null;
     this.#run = this.#letters(8);
     this.#helo = options.helo;
     this.#before = `From: <${options.sender}>\r\nTo: <`;
@@ -104,10 +116,11 @@ export class MailMaker {
   /** The next message. */
   next(): Mail {
     const domain = this.#domains.draw(this.#random);
-    const local = this.#letters(LOCAL_CHARS);
-    const { body, bytes } = this.#shapes.draw(this.#random);
     this.#number++;
-    return { recipient: `${local}@${domain.name}`, head: this.#head(local, domain), body, bytes };
+    const local = this.#numbered ? numberedLocal(this.#number) : this.#letters(LOCAL_CHARS);
+    const { body, bytes } = this.#shapes.draw(this.#random);
+    const recipient = `${local}@${domain.name}`;
+    return { number: this.#number, recipient, head: this.#head(local, domain), body, bytes };
   }
 
   #head(local: string, domain: DomainShare): string {
@@ -140,3 +153,12 @@ function shape(bytes: number, headBytes: number): Shape {
   const filler = fillerText(bytes - headBytes);
   return { body: Buffer.from(filler + END_OF_DATA, "latin1"), bytes: headBytes + filler.length };
 }
+
+/** Characters of an RSA-2048 signature in base64, a space after every 76. */
+const SIGNATURE = `${`${"Nq3xT8vKf0Yb".repeat(6)}Wm5s `.repeat(4)}${"Hd7+".repeat(9)}Zc==`;
+
+/** A header as long as a signature with an RSA-2048 key and the usual fields, in folded lines. It verifies nowhere. */
+export const DKIM_SIZED_HEADER =
+  "DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=generator.invalid; s=load;\r\n" +
+  "\tt=1700000000; h=From:To:Subject:Date:Message-ID:MIME-Version:Content-Type;\r\n" +
+  `\tbh=${"Lk9/".repeat(10)}Qw8=;\r\n\tb=${SIGNATURE.replaceAll(" ", "\r\n\t ")}`;

@@ -16,7 +16,11 @@ export interface LoadOptions {
   readonly target: { readonly host: string; readonly port: number };
   /** Connections, each with one message under way; at least 1. */
   readonly concurrency: number;
-  /** Messages to send, exactly; null when only the time ends the run. */
+  /** Messages sent before counting begins, as fast as the server takes them. */
+  readonly warmup: number;
+  /** Counting begins only when the caller says so (`RunningLoad.go`), not as soon as the warm-up is over. */
+  readonly hold: boolean;
+  /** Messages to send, exactly, the warm-up not counted; null when only the time ends the run. */
   readonly count: number | null;
   /** No message begins after this time; null when only the count ends the run. */
   readonly durationMs: number | null;
@@ -30,6 +34,11 @@ export interface LoadOptions {
   readonly messagesPerConnection: number | null;
   /** Further header lines, `Name: value`, without line ends. */
   readonly headers: readonly string[];
+  /**
+   * File for the moments at which counted messages were accepted (`base/times-file.ts`); the recipients' local parts then
+   * carry the messages' numbers. Null for none.
+   */
+  readonly times: string | null;
   /** Name given with EHLO, also used in Message-ID. */
   readonly helo: string;
   /** Return path. */
@@ -61,6 +70,8 @@ export const MIXED_SIZES: readonly SizeShare[] = [
 /** Everything but the target and the end: ten thousand messages of 1 KiB over 40 connections. */
 export const DEFAULT_LOAD: Omit<LoadOptions, "target"> = {
   concurrency: 40,
+  warmup: 0,
+  hold: false,
   count: 10_000,
   durationMs: null,
   ratePerSecond: null,
@@ -69,6 +80,7 @@ export const DEFAULT_LOAD: Omit<LoadOptions, "target"> = {
   pipelining: true,
   messagesPerConnection: null,
   headers: [],
+  times: null,
   helo: "generator.invalid",
   sender: "load@generator.invalid",
   timeoutMs: 60_000,

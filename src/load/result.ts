@@ -26,6 +26,8 @@ export interface LoadResult {
   readonly bytes: number;
   /** When the run began, ms since 1970. */
   readonly startedMs: number;
+  /** The same on the machine's monotonic clock, µs. */
+  readonly startedUs: number;
   /** From the start to the last answer. */
   readonly seconds: number;
   readonly latency: LatencySummary;
@@ -51,6 +53,12 @@ export function summarize(histogram: Histogram): LatencySummary {
   };
 }
 
+/** Latencies by the names that reports use. */
+export function latencyJson(latency: LatencySummary): Record<string, number> {
+  const { mean, min, max, p50, p75, p90, p95, p99, p999 } = latency;
+  return { mean, min, max, p50, p75, p90, p95, p99, "p99.9": p999 };
+}
+
 /** Accepted messages per second; 0 for a run without length. */
 export function messagesPerSecond(result: LoadResult): number {
   return result.seconds === 0 ? 0 : result.accepted / result.seconds;
@@ -58,7 +66,6 @@ export function messagesPerSecond(result: LoadResult): number {
 
 /** The result as `--json` prints it: keys in snake_case, the unit in the key, rates included. */
 export function resultJson(result: LoadResult): Record<string, unknown> {
-  const { mean, min, max, p50, p75, p90, p95, p99, p999 } = result.latency;
   return {
     accepted: result.accepted,
     failed: result.failed,
@@ -66,10 +73,11 @@ export function resultJson(result: LoadResult): Record<string, unknown> {
     reconnects: result.reconnects,
     bytes: result.bytes,
     started: result.startedMs,
+    started_us: Math.round(result.startedUs),
     seconds: round(result.seconds, 3),
     messages_per_second: round(messagesPerSecond(result), 1),
     mebibytes_per_second: round(result.seconds === 0 ? 0 : result.bytes / result.seconds / 2 ** 20, 3),
-    latency_ms: { mean, min, max, p50, p75, p90, p95, p99, "p99.9": p999 },
+    latency_ms: latencyJson(result.latency),
     generator_cpu_seconds: round(result.cpuSeconds, 3),
     error: result.error,
   };

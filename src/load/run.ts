@@ -9,15 +9,17 @@
  */
 import { assert } from "../base/assert.js";
 import { type Clock, SystemClock } from "../base/clock.js";
+import { messageOf } from "../base/fault.js";
 import { SeededRandom } from "../base/random.js";
+import { TimesWriter } from "../base/times-file.js";
 import type { Reactor } from "../native/binding.js";
 import { loadNative } from "../native/load.js";
-import { Histogram } from "./histogram.js";
 import { type Mail, MailMaker } from "./mail.js";
 import type { LoadOptions } from "./options.js";
 import { Pace } from "./pace.js";
-import { type LoadResult, summarize } from "./result.js";
+import type { LoadResult } from "./result.js";
 import { Slot, type SlotOwner } from "./slot.js";
+import { Tally } from "./tally.js";
 
 const ARENA_BYTES = 64 * 1024;
 const TICK_MS = 5;
@@ -37,6 +39,10 @@ export interface LoadProgress {
 /** A load that is being generated. */
 export interface RunningLoad {
   progress(): LoadProgress;
+  /** Resolves when the warm-up is over and everything of it answered, or when the run ends before. */
+  readonly warm: Promise<LoadProgress>;
+  /** Begins to count, when the run was told to hold. */
+  go(): void;
   /** Begins no more messages; `done` resolves when those under way are answered. */
   stop(): void;
   /** Never rejects: what went wrong is in the result. */
@@ -48,22 +54,19 @@ class Run implements SlotOwner {
   readonly clock: Clock;
   readonly reactor: Reactor;
   readonly done: Promise<LoadResult>;
+  readonly warm: Promise<LoadProgress>;
   readonly #maker: MailMaker;
+  readonly #times: TimesWriter | null;
   readonly #slots: Slot[] = [];
-  readonly #latency = new Histogram();
-  readonly #codes = new Map<number, number>();
-  readonly #cpuAtStart = process.cpuUsage();
-  readonly #startMs: number;
-  readonly #startedMs: number;
   readonly #timers: NodeJS.Timeout[] = [];
   readonly #again: Mail[] = [];
-  readonly #pace: Pace | null;
-  readonly #resolve: (result: LoadResult) => void;
+  #pace: Pace | null = null;
+  #resolve: (result: LoadResult) => void = () => {};
+  #isWarm: (progress: LoadProgress) => void = () => {};
+  #phase: "warm-up" | "held" | "counting" = "warm-up";
+  #tally: Tally;
+  /** Messages of this phase that were given to a connection. */
   #issued = 0;
-  #accepted = 0;
-  #failed = 0;
-  #bytes = 0;
-  #reconnects = 0;
   /** Connections lost since a server last greeted or answered. */
   #failures = 0;
   #everUp = false;
@@ -72,11 +75,9 @@ class Run implements SlotOwner {
   /** Since when connections fail while there is no other, null while there is one or none has failed. */
   #downSinceMs: number | null = null;
   #downReason = "";
-  #lastMs: number;
   #stopping = false;
   #ending = false;
   #closed = false;
-  #cpu: NodeJS.CpuUsage = { user: 0, system: 0 };
   #error: string | null = null;
 
   constructor(options: LoadOptions, reactor: Reactor) {
@@ -84,33 +85,41 @@ class Run implements SlotOwner {
     this.reactor = reactor;
     this.clock = new SystemClock();
     this.#maker = new MailMaker(options, new SeededRandom(options.seed), this.clock);
-    this.#startMs = this.clock.monoMs();
-    this.#startedMs = this.clock.wallMs();
-    this.#lastMs = this.#startMs;
-    this.#pace = options.ratePerSecond === null ? null : new Pace(options.ratePerSecond, this.#startMs);
-    let resolve: (result: LoadResult) => void = () => {};
-    this.done = new Promise((done) => {
-      resolve = done;
+    this.#times = options.times === null ? null : new TimesWriter(options.times);
+    this.#tally = new Tally(this.clock);
+    this.done = new Promise((resolve) => {
+      this.#resolve = resolve;
     });
-    this.#resolve = resolve;
+    this.warm = new Promise((resolve) => {
+      this.#isWarm = resolve;
+    });
   }
 
   start(): void {
-    const { concurrency, ratePerSecond, durationMs } = this.options;
-    for (let i = 0; i < concurrency; i++) this.#slots.push(new Slot(this));
-    for (const slot of this.#slots) slot.open();
-    if (ratePerSecond !== null) this.#timers.push(setInterval(() => this.#wake(), TICK_MS));
-    if (durationMs !== null) this.#timers.push(setTimeout(() => this.stop(), durationMs));
+    for (let i = 0; i < this.options.concurrency; i++) this.#slots.push(new Slot(this));
     this.#timers.push(setInterval(() => this.#sweep(), SWEEP_MS));
+    for (const slot of this.#slots) slot.open();
+    this.#endIfDone();
     this.reactor.requestTurn();
   }
 
   progress(): LoadProgress {
-    return {
-      accepted: this.#accepted,
-      failed: this.#failed,
-      seconds: (this.clock.monoMs() - this.#startMs) / 1000,
-    };
+    const { accepted, failed } = this.#tally;
+    return { accepted, failed, seconds: this.#tally.secondsAt(this.clock.monoMs()) };
+  }
+
+  go(): void {
+    if (this.#phase !== "held" || this.#ending) return;
+    const { ratePerSecond, durationMs } = this.options;
+    this.#phase = "counting";
+    this.#issued = 0;
+    this.#tally = new Tally(this.clock);
+    if (ratePerSecond !== null) {
+      this.#pace = new Pace(ratePerSecond, this.clock.monoMs());
+      this.#timers.push(setInterval(() => this.#wake(), TICK_MS));
+    }
+    if (durationMs !== null) this.#timers.push(setTimeout(() => this.stop(), durationMs));
+    this.#wake();
   }
 
   stop(): void {
@@ -121,24 +130,17 @@ class Run implements SlotOwner {
   // ── for the slots ──────────────────────────────────────────────────────────────────────────────────────────────
 
   take(): Mail | null {
-    const { count } = this.options;
-    if (this.#stopping || (count !== null && this.#issued >= count)) return null;
+    const wanted = this.#wantedCount;
+    if (this.#stopping || (wanted !== null && this.#issued >= wanted)) return null;
     if (this.#pace !== null && !this.#pace.take(this.clock.monoMs())) return null;
     this.#issued++;
     return this.#again.pop() ?? this.#maker.next();
   }
 
   settled(mail: Mail, code: number, tookMs: number): void {
-    if (code < 400) {
-      this.#accepted++;
-      this.#bytes += mail.bytes;
-      this.#latency.record(tookMs * 1000);
-    } else {
-      this.#failed++;
-      this.#codes.set(code, (this.#codes.get(code) ?? 0) + 1);
-    }
+    if (this.#phase === "counting" && code < 400) this.#note(mail);
+    this.#tally.answered(code, mail.bytes, tookMs, this.clock.monoMs());
     this.#failures = 0;
-    this.#lastMs = this.clock.monoMs();
     this.#endIfDone();
   }
 
@@ -162,7 +164,7 @@ class Run implements SlotOwner {
 
   lost(reason: string): boolean {
     if (this.#ending) return false;
-    this.#reconnects++;
+    this.#tally.reconnects++;
     this.#failures++;
     if (this.#upCount === 0) {
       this.#downSinceMs ??= this.clock.monoMs();
@@ -194,15 +196,38 @@ class Run implements SlotOwner {
     if (this.#downSinceMs !== null && now - this.#downSinceMs > giveUpMs) {
       this.#end(`no connection could be made for ${giveUpMs / 1000} s: ${this.#downReason}`);
     }
-    const underWay = this.#issued - this.#accepted - this.#failed;
+    const underWay = this.#issued - this.#tally.settled;
     const stuck = underWay > 0 || this.#again.length > 0 || this.#failures > 0;
-    if (stuck && now - this.#lastMs > PATIENCE * this.options.timeoutMs) this.#end("nothing was answered for too long");
+    if (stuck && now - this.#tally.lastMs > PATIENCE * this.options.timeoutMs)
+      this.#end("nothing was answered for too long");
     this.reactor.requestTurn();
   }
 
+  /** Messages of this phase; null for as many as its time allows. */
+  get #wantedCount(): number | null {
+    if (this.#phase === "counting") return this.options.count;
+    return this.#phase === "warm-up" ? this.options.warmup : 0;
+  }
+
+  #note(mail: Mail): void {
+    try {
+      this.#times?.note(mail.number);
+    } catch (error) {
+      this.#end(messageOf(error));
+    }
+  }
+
   #endIfDone(): void {
-    const settled = this.#accepted + this.#failed;
-    if (this.#stopping ? settled >= this.#issued : settled === this.options.count) this.#end(null);
+    const { settled } = this.#tally;
+    if (this.#stopping) {
+      if (settled >= this.#issued) this.#end(null);
+    } else if (this.#phase === "counting") {
+      if (settled === this.options.count) this.#end(null);
+    } else if (this.#phase === "warm-up" && settled === this.options.warmup) {
+      this.#phase = "held";
+      this.#isWarm(this.progress());
+      if (!this.options.hold) this.go();
+    }
   }
 
   #end(error: string | null): void {
@@ -210,7 +235,10 @@ class Run implements SlotOwner {
     this.#ending = true;
     this.#stopping = true;
     this.#error = error;
-    this.#cpu = process.cpuUsage(this.#cpuAtStart);
+    this.#isWarm(this.progress());
+    // What belongs to the warm-up is not a result.
+    if (this.#phase !== "counting") this.#tally = new Tally(this.clock);
+    this.#tally.stop();
     for (const timer of this.#timers) clearInterval(timer);
     for (const slot of this.#slots) slot.finish();
     this.reactor.requestTurn();
@@ -223,32 +251,40 @@ class Run implements SlotOwner {
     this.#closed = true;
     clearTimeout(this.#timers.at(-1));
     for (const slot of this.#slots) slot.destroy();
-    const codes = [...this.#codes].sort(([a], [b]) => a - b).map(([code, count]) => [String(code), count] as const);
-    this.#resolve({
-      accepted: this.#accepted,
-      failed: this.#failed,
-      codes: Object.fromEntries(codes),
-      reconnects: this.#reconnects,
-      bytes: this.#bytes,
-      startedMs: this.#startedMs,
-      seconds: (this.#lastMs - this.#startMs) / 1000,
-      latency: summarize(this.#latency),
-      cpuSeconds: (this.#cpu.user + this.#cpu.system) / 1e6,
-      error: this.#error,
-    });
+    this.#resolve(this.#tally.result(this.#closeTimes() ?? this.#error));
+  }
+
+  /** Closes the file of moments; gives what went wrong, or null. */
+  #closeTimes(): string | null {
+    try {
+      this.#times?.close();
+      return null;
+    } catch (error) {
+      return messageOf(error);
+    }
   }
 }
 
-/** Starts a load. It shares `reactor` when one is given, and makes and closes its own otherwise. */
+/**
+ * Starts a load. It shares `reactor` when one is given, and makes and closes its own otherwise.
+ * @throws {Fault} `log.unwritable` when the file of moments cannot be made.
+ */
 export function startLoad(options: LoadOptions, reactor?: Reactor): RunningLoad {
   assert(options.concurrency >= 1, "a load has at least one connection");
   assert(options.count !== null || options.durationMs !== null, "a load has an end");
   const own = reactor === undefined ? loadNative().createReactor({ arenaBytes: ARENA_BYTES, onTurn: () => {} }) : null;
-  const run = new Run(options, reactor ?? (own as Reactor));
+  let run: Run;
+  try {
+    run = new Run(options, reactor ?? (own as Reactor));
+  } catch (error) {
+    own?.close();
+    throw error;
+  }
   run.start();
   const done = run.done.then((result) => {
     own?.close();
     return result;
   });
-  return { done, progress: () => run.progress(), stop: () => run.stop() };
+  const { warm } = run;
+  return { done, warm, progress: () => run.progress(), go: () => run.go(), stop: () => run.stop() };
 }

@@ -76,6 +76,11 @@ export interface SinkOptions {
   /** 0 lets the system choose. */
   readonly port: number;
   readonly profile: SinkProfile;
+  /**
+   * File for the moments at which messages were accepted (`base/times-file.ts`), of those recipients whose local part
+   * carries a number. None by default.
+   */
+  readonly times?: string;
   /** Asked for by tests: gets each accepted message, its content without dot-stuffing and without the final dot. */
   readonly onMessage?: (envelope: SinkEnvelope, content: Buffer) => void;
 }

@@ -8,6 +8,7 @@
  * On failure whatever a client sends is answered; nothing throws
  */
 import type { Clock } from "../base/clock.js";
+import { numberOfLocal, type TimesWriter } from "../base/times-file.js";
 import { PathReader } from "../smtp/address.js";
 import { Verb, verbOf } from "../smtp/command.js";
 import { LineEvent, LineReader } from "../smtp/line-reader.js";
@@ -29,6 +30,8 @@ export interface SinkParts {
   readonly behaviour: Behaviour;
   readonly counters: SinkCounters;
   readonly clock: Clock;
+  /** Where the moments of numbered messages are noted; null when nobody wants them. */
+  readonly times: TimesWriter | null;
   /** Gets accepted messages; null when nobody wants them. */
   readonly keep: ((envelope: SinkEnvelope, content: Buffer) => void) | null;
 }
@@ -52,6 +55,8 @@ export class SinkMachine {
   #sender: string | null = null;
   readonly #domains: DomainStats[] = [];
   readonly #recipients: string[] = [];
+  /** Numbers of the messages of this transaction, kept while `times` wants them. */
+  readonly #numbers: number[] = [];
   /** A refusal that is said at the end of the data. */
   #late: SinkReply | null = null;
   #inData = false;
@@ -190,19 +195,24 @@ export class SinkMachine {
     if (at < 0) return replies.RCPT_SYNTAX;
     if (!paths.read(line, at) || paths.mailbox === null || paths.mailbox.text === "") return replies.BAD_RECIPIENT;
     if (this.#domains.length >= MAX_RECIPIENTS) return replies.TOO_MANY_RECIPIENTS;
-    const { counters, behaviour, profile, keep } = this.#parts;
+    const { counters, behaviour, profile, times, keep } = this.#parts;
     const mailbox = paths.mailbox;
     const stats = counters.domain(mailbox.domain);
     const refusal = behaviour.recipient(mailbox.local, mailbox.domain);
     if (refusal !== null) {
-      if (refusal.code < 500) stats.deferred++;
-      else stats.bounced++;
+      counters.refused(stats, refusal.code);
       if (profile.refuseAt === "rcpt") return this.#refusal(refusal);
       this.#late ??= refusal;
     }
     this.#domains.push(stats);
+    if (times !== null) this.#numbered(mailbox.local);
     if (keep !== null) this.#recipients.push(mailbox.text);
     return replies.RCPT_OK;
+  }
+
+  #numbered(local: string): void {
+    const number = numberOfLocal(local);
+    if (number >= 0) this.#numbers.push(number);
   }
 
   #data(): Reply {
@@ -235,11 +245,12 @@ export class SinkMachine {
   }
 
   #verdict(bytes: number): Reply {
-    const { profile, counters, clock, keep } = this.#parts;
+    const { profile, counters, clock, times, keep } = this.#parts;
     if (bytes > profile.maxMessageSize) return replies.TOO_BIG;
     if (this.#late !== null) return this.#refusal(this.#late);
     counters.accepted(this.#domains.length, bytes, clock.wallMs());
     for (const stats of this.#domains) stats.accepted++;
+    for (const number of this.#numbers) times?.note(number);
     if (keep !== null) {
       const envelope = { helo: this.#helo ?? "", sender: this.#sender ?? "", recipients: [...this.#recipients] };
       keep(envelope, unstuffed(Buffer.concat(this.#kept), bytes));
@@ -251,6 +262,7 @@ export class SinkMachine {
     this.#sender = null;
     this.#domains.length = 0;
     this.#recipients.length = 0;
+    this.#numbers.length = 0;
     this.#late = null;
     this.#kept = [];
   }

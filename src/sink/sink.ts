@@ -8,12 +8,13 @@
  */
 import { type Clock, SystemClock } from "../base/clock.js";
 import { SeededRandom } from "../base/random.js";
+import { TimesWriter } from "../base/times-file.js";
 import type { Connection, ConnectionHandler, Listener, Reactor } from "../native/binding.js";
 import { loadNative } from "../native/load.js";
 import { ProfileBehaviour } from "./behaviour.js";
 import type { SinkOptions } from "./options.js";
 import { SinkMachine, type SinkParts } from "./sink-machine.js";
-import { SinkCounters, type SinkStats } from "./stats.js";
+import { SinkCounters, type SinkStats, type SinkTotals } from "./stats.js";
 
 const ARENA_BYTES = 256 * 1024;
 const BACKLOG = 1024;
@@ -28,6 +29,8 @@ export interface RunningSink {
   readonly port: number;
   /** The counters as they are now. */
   stats(): SinkStats;
+  /** The sums alone. */
+  totals(): SinkTotals;
   /** Drops every connection and stops listening. */
   stop(): Promise<void>;
 }
@@ -138,20 +141,29 @@ function makeReactor(): Reactor {
 
 /**
  * Starts a sink on the calling thread. It shares `reactor` when one is given, and makes its own otherwise.
- * @throws {Fault} `listen.*` when the address cannot be listened on.
+ * @throws {Fault} `listen.*` when the address cannot be listened on, `log.unwritable` when the file of moments cannot be
+ *   made.
  */
 export async function startSink(options: SinkOptions, reactor?: Reactor): Promise<RunningSink> {
   const { profile } = options;
   const clock: Clock = new SystemClock();
   const counters = new SinkCounters();
+  const reservation = await loadNative().reservePort(options.host, options.port);
+  let times: TimesWriter | null = null;
+  try {
+    times = options.times === undefined ? null : new TimesWriter(options.times);
+  } catch (error) {
+    reservation.release();
+    throw error;
+  }
   const parts: SinkParts = {
     profile,
     counters,
     clock,
+    times,
     behaviour: new ProfileBehaviour(profile, new SeededRandom(profile.seed)),
     keep: options.onMessage ?? null,
   };
-  const reservation = await loadNative().reservePort(options.host, options.port);
   const own = reactor === undefined ? makeReactor() : null;
   const shared = reactor ?? (own as Reactor);
   const sessions = new Set<Session>();
@@ -174,6 +186,7 @@ export async function startSink(options: SinkOptions, reactor?: Reactor): Promis
   } catch (error) {
     own?.close();
     reservation.release();
+    times?.close();
     throw error;
   }
   const sweep = setInterval(() => {
@@ -185,12 +198,14 @@ export async function startSink(options: SinkOptions, reactor?: Reactor): Promis
     host: options.host,
     port: reservation.port,
     stats: () => counters.snapshot(),
+    totals: () => counters.totals(),
     async stop() {
       clearInterval(sweep);
       listener.close();
       for (const session of sessions) session.destroy();
       own?.close();
       reservation.release();
+      times?.close();
     },
   };
 }

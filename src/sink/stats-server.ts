@@ -1,7 +1,7 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { errnoOf, Fault, messageOf } from "../base/fault.js";
-import type { SinkStats } from "./stats.js";
+import type { SinkStats, SinkTotals } from "./stats.js";
 
 /** A page of counters that is being served. */
 export interface StatsServer {
@@ -11,14 +11,23 @@ export interface StatsServer {
 }
 
 /**
- * Serves `GET /stats` as JSON; anything else is 404.
+ * Serves `GET /stats` and `GET /totals` as JSON; anything else is 404.
  * @throws {Fault} `listen.*` when the address cannot be listened on.
  */
-export function serveStats(host: string, port: number, stats: () => SinkStats): Promise<StatsServer> {
+export function serveStats(
+  host: string,
+  port: number,
+  sink: { stats(): SinkStats; totals(): SinkTotals },
+): Promise<StatsServer> {
+  const pages = new Map([
+    ["/stats", () => sink.stats()],
+    ["/totals", () => sink.totals()],
+  ]);
   const server = createServer((request, response) => {
-    const known = request.url === "/stats" && (request.method === "GET" || request.method === "HEAD");
-    response.writeHead(known ? 200 : 404, { "content-type": "application/json", "cache-control": "no-store" });
-    response.end(known ? `${JSON.stringify(stats())}\n` : '{"error":"not found, try /stats"}\n');
+    const page = request.method === "GET" || request.method === "HEAD" ? pages.get(request.url ?? "") : undefined;
+    const headers = { "content-type": "application/json", "cache-control": "no-store" };
+    response.writeHead(page === undefined ? 404 : 200, headers);
+    response.end(page === undefined ? '{"error":"not found, try /stats"}\n' : `${JSON.stringify(page())}\n`);
   });
   return new Promise((resolve, reject) => {
     server.on("error", (error) => {

@@ -5,8 +5,8 @@ export interface DomainStats {
   deferred: number;
 }
 
-/** The counters of a sink at one moment; as `GET /stats` prints them. */
-export interface SinkStats {
+/** The sums of a sink at one moment; as `GET /totals` prints them. */
+export interface SinkTotals {
   /** Connections ever taken, those refused for their number included. */
   readonly connections: number;
   /** Connections open now. */
@@ -15,15 +15,22 @@ export interface SinkStats {
   readonly messages: number;
   /** Recipients of accepted messages. */
   readonly recipients: number;
+  /** Recipients refused for good, and for now; each refusal counts. */
+  readonly bounced: number;
+  readonly deferred: number;
   /** Content of accepted messages as it came over the wire, without the final dot. */
   readonly bytes: number;
+  /** When the first and the last message were accepted, ms since 1970; 0 when none was. */
+  readonly first: number;
+  readonly last: number;
+}
+
+/** All counters of a sink at one moment; as `GET /stats` prints them. */
+export interface SinkStats extends SinkTotals {
   /** Answers other than greetings and EHLO, by code. */
   readonly codes: Readonly<Record<string, number>>;
   /** By lower-case domain; those beyond {@link MAX_DOMAINS} together under `*`. */
   readonly domains: Readonly<Record<string, DomainStats>>;
-  /** When the first and the last message were accepted, ms since 1970; 0 when none was. */
-  readonly first: number;
-  readonly last: number;
 }
 
 /** Domains counted apart. */
@@ -43,6 +50,8 @@ export class SinkCounters {
   open = 0;
   messages = 0;
   recipients = 0;
+  bounced = 0;
+  deferred = 0;
   bytes = 0;
   first = 0;
   last = 0;
@@ -67,6 +76,17 @@ export class SinkCounters {
     return made;
   }
 
+  /** Counts a recipient refused with `code`, for good or for now. */
+  refused(stats: DomainStats, code: number): void {
+    if (code < 500) {
+      stats.deferred++;
+      this.deferred++;
+    } else {
+      stats.bounced++;
+      this.bounced++;
+    }
+  }
+
   /** Counts an accepted message of `recipients` recipients and `bytes` bytes. */
   accepted(recipients: number, bytes: number, nowMs: number): void {
     this.messages++;
@@ -74,6 +94,12 @@ export class SinkCounters {
     this.bytes += bytes;
     if (this.first === 0) this.first = nowMs;
     this.last = nowMs;
+  }
+
+  /** The sums, at little cost whatever the number of domains. */
+  totals(): SinkTotals {
+    const { connections, open, messages, recipients, bounced, deferred, bytes, first, last } = this;
+    return { connections, open, messages, recipients, bounced, deferred, bytes, first, last };
   }
 
   /** A copy to print or to send to another thread. */
@@ -84,16 +110,6 @@ export class SinkCounters {
     });
     const domains: [string, DomainStats][] = [];
     for (const [name, stats] of this.#domains) domains.push([name, { ...stats }]);
-    return {
-      connections: this.connections,
-      open: this.open,
-      messages: this.messages,
-      recipients: this.recipients,
-      bytes: this.bytes,
-      codes,
-      domains: Object.fromEntries(domains),
-      first: this.first,
-      last: this.last,
-    };
+    return { ...this.totals(), codes, domains: Object.fromEntries(domains) };
   }
 }

@@ -7,9 +7,11 @@ import {
   percentArgument,
   rateArgument,
   recordKindArgument,
-  sizeArgument,
+  sizesArgument,
   targetArgument,
   wholeArgument,
+  wholeListArgument,
+  zipfArgument,
 } from "../../src/cli/arguments.js";
 
 /** Readers, what they take for what, and what they refuse. */
@@ -34,7 +36,17 @@ const READERS: [read: (text: string) => unknown, good: Record<string, unknown>, 
   [durationArgument(1), { "20": 20, "1.5s": 1500 }, ["", "-1", "2 lightyears"]],
   [durationArgument(1000), { "20": 20_000, "500ms": 500 }, ["9d"]],
   [(text) => recordKindArgument(text), { Bounce: ["Bounce"], transientfailure: ["TransientFailure"] }, ["", "Foo"]],
-  [sizeArgument, { "1k": 1024, "2M": 2 * 1024 * 1024, "10KiB": 10_240, "2kB": 2000, "77": 77 }, ["", "0", "2GiB", "k"]],
+  [
+    (text) => sizesArgument(text)[0]?.bytes,
+    { "1k": 1024, "2M": 2 * 1024 * 1024, "10KiB": 10_240, "2kB": 2000, "77": 77, mixed: 2048 },
+    ["", "0", "2GiB", "k"],
+  ],
+  [zipfArgument, { "0": 0, "1.25": 1.25 }, ["", "-1", "11", "s"]],
+  [
+    wholeListArgument(1, 64),
+    { "1,2,4": [1, 2, 4], "4, 1-3,2": [1, 2, 3, 4], "8": [8] },
+    ["", "0", "1-65", "3-1", "1,,2"],
+  ],
 ];
 
 test("command-line values", () => {

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { ManualClock } from "../../src/base/clock.js";
 import { SeededRandom } from "../../src/base/random.js";
-import { fillerText, MailMaker } from "../../src/load/mail.js";
+import { DKIM_SIZED_HEADER, fillerText, MailMaker } from "../../src/load/mail.js";
 import { DEFAULT_LOAD } from "../../src/load/options.js";
 import { Pace } from "../../src/load/pace.js";
 
@@ -63,4 +63,25 @@ test("a pace is even, and catches up for one second only", () => {
   assert.equal(taken(50), 5);
   assert.equal(taken(50), 0);
   assert.equal(taken(60_000), 100);
+});
+
+test("numbered messages carry their number as local part", () => {
+  const options = { ...DEFAULT_LOAD, times: "somewhere" };
+  const maker = new MailMaker(options, new SeededRandom(5), new ManualClock());
+  assert.deepEqual(
+    [maker.next(), maker.next()].map(({ number, recipient }) => [number, recipient]),
+    [
+      [1, "n00000000001@example.com"],
+      [2, "n00000000002@example.com"],
+    ],
+  );
+});
+
+test("a header of the size of a signature: folded, and as long as one of RSA-2048", () => {
+  const lines = DKIM_SIZED_HEADER.split("\r\n");
+  assert.ok(lines.length > 5);
+  for (const line of lines) assert.match(line, /^[\t -~]{1,100}$/);
+  for (const line of lines.slice(1)) assert.match(line, /^\t/);
+  const signature = DKIM_SIZED_HEADER.split("; b=").at(-1)?.split("b=").at(-1)?.replace(/\s/g, "");
+  assert.equal(Buffer.from(signature ?? "", "base64").length, 256);
 });

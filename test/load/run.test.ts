@@ -1,5 +1,9 @@
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
+import { readTimes } from "../../src/base/times-file.js";
 import { DEFAULT_LOAD, type LoadOptions } from "../../src/load/options.js";
 import { resultJson } from "../../src/load/result.js";
 import { startLoad } from "../../src/load/run.js";
@@ -126,4 +130,64 @@ test("a server that comes back in time is used again, and how long it was away i
   assert.equal((await running.done).error, null);
   assert.ok((await second.stats()).messages > 0);
   await second.stop();
+});
+
+test("a warm-up is sent and not counted; counting begins when the caller says so", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "hikyaku-test-"));
+  const [atSource, atSink] = [join(directory, "source"), join(directory, "sink")];
+  const sink = await startSinkThread({ host: "127.0.0.1", port: 0, profile: DEFAULT_PROFILE, times: atSink });
+  try {
+    const target = { host: sink.host, port: sink.port };
+    const load = startLoad({
+      ...DEFAULT_LOAD,
+      target,
+      concurrency: 7,
+      warmup: 150,
+      hold: true,
+      count: 400,
+      times: atSource,
+    });
+    assert.deepEqual((await load.warm).accepted, 150);
+    assert.equal((await sink.stats()).messages, 150);
+    load.go();
+    const result = await load.done;
+    assert.deepEqual([result.accepted, result.failed, result.bytes, result.error], [400, 0, 400 * 1024, null]);
+    assert.equal((await sink.stats()).messages, 550);
+    await sink.stop();
+
+    const numbersOf = (path: string) => {
+      const numbers: number[] = [];
+      readTimes(path, (number, atUs) => {
+        numbers.push(number);
+        assert.ok(number <= 150 || atUs >= result.startedUs);
+      });
+      return numbers.sort((a, b) => a - b);
+    };
+    const whole = Array.from({ length: 550 }, (_, i) => i + 1);
+    assert.deepEqual(numbersOf(atSink), whole);
+    assert.deepEqual(numbersOf(atSource), whole.slice(150));
+  } finally {
+    await sink.stop();
+    rmSync(directory, { recursive: true });
+  }
+});
+
+test("without holding, counting follows the warm-up; a run that is stopped before has no result", async () => {
+  const { result, stats } = await run({ warmup: 50, count: 100, concurrency: 3 });
+  assert.equal(result.accepted, 100);
+  balance(stats, 150);
+
+  const sink = await startSinkThread({ host: "127.0.0.1", port: 0, profile: DEFAULT_PROFILE });
+  const load = startLoad({ ...DEFAULT_LOAD, target: { host: sink.host, port: sink.port }, warmup: 20, hold: true });
+  await load.warm;
+  load.stop();
+  load.go();
+  const stopped = await load.done;
+  assert.deepEqual([stopped.accepted, stopped.bytes, stopped.error], [0, 0, null]);
+  await sink.stop();
+});
+
+test("a file of moments that cannot be made is a fault at the start", () => {
+  const options = { ...DEFAULT_LOAD, target: { host: "127.0.0.1", port: 9 }, times: "/nowhere/times" };
+  assert.throws(() => startLoad(options), /\/nowhere\/times/);
 });

@@ -18,7 +18,7 @@ function session(mails: number, changes: Partial<SourceOptions> = {}) {
       take(): Mail | null {
         if (taken === mails) return null;
         taken++;
-        return { recipient: `u${taken}@d.example`, head: "", body: Buffer.alloc(0), bytes: 0 };
+        return { number: 1, recipient: `u${taken}@d.example`, head: "", body: Buffer.alloc(0), bytes: 0 };
       },
       send: (commands) => did.push(commands.trim().replaceAll("\r\n", "|")),
       sendContent: (mail) => did.push(`content ${mail.recipient}`),

@@ -23,7 +23,7 @@ function bench(changes: Partial<SinkProfile> = {}): Bench {
   const behaviour = new ProfileBehaviour(profile, new SeededRandom(profile.seed));
   const keep = (envelope: SinkEnvelope, content: Buffer) =>
     void kept.push({ envelope, content: content.toString("latin1") });
-  const machine = new SinkMachine({ profile, behaviour, counters, clock: new ManualClock(), keep });
+  const machine = new SinkMachine({ profile, behaviour, counters, clock: new ManualClock(), times: null, keep });
   const say = (text: string) => {
     const bytes = Buffer.from(text, "utf8");
     machine.receive(bytes, 0, bytes.length);

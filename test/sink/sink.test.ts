@@ -41,7 +41,7 @@ test("a sink in this thread keeps messages when asked, with latency and a page o
     profile: { ...DEFAULT_PROFILE, latencyMs: 2, tarpitMs: 3, hostname: "mx.example" },
     onMessage: (envelope, content) => kept.push([envelope, content.toString("latin1")]),
   });
-  const page = await serveStats("127.0.0.1", 0, () => sink.stats());
+  const page = await serveStats("127.0.0.1", 0, sink);
   try {
     const text = await talk(sink.port, ONE_MESSAGE);
     assert.match(text, /^220 mx\.example ESMTP\r\n250-mx\.example\r\n250-PIPELINING\r\n/);
@@ -50,6 +50,9 @@ test("a sink in this thread keeps messages when asked, with latency and a page o
     assert.deepEqual(kept, [[envelope, "Subject: x\r\n\r\n.\r\nhello\r\n"]]);
     const response = await fetch(`http://127.0.0.1:${page.port}/stats`);
     assert.deepEqual(await response.json(), sink.stats());
+    const totals = await (await fetch(`http://127.0.0.1:${page.port}/totals`)).json();
+    assert.deepEqual(totals, sink.totals());
+    assert.deepEqual([sink.totals().messages, sink.totals().bounced, "domains" in sink.totals()], [1, 1, false]);
     assert.equal((await fetch(`http://127.0.0.1:${page.port}/`)).status, 404);
     const { connections, open, messages, bytes, domains } = sink.stats();
     assert.deepEqual({ connections, open, messages, bytes }, { connections: 1, open: 0, messages: 1, bytes: 25 });

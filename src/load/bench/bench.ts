@@ -1,210 +1,216 @@
 /**
- * The load benchmark: a server, a sink and a generator, each a process of its own, in a directory of their own.
+ * A whole benchmark: rounds, a baseline beside them, sweeps, a second run at a part of the maximum.
  *
  * Runs on   the `bench` command's main thread, which only waits meanwhile
- * Owns      three processes and a temporary directory
+ * Owns      the directory that the runs' own are made in
  * When full nothing here fills up
- * On failure every process is stopped and the directory removed; a fault says which process failed and what it printed
+ * On failure the directory is removed and the run's fault goes on
  */
-import { mkdtempSync, rmSync, statfsSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdtempSync, rmSync, statfsSync } from "node:fs";
+import { arch, cpus, platform, release, tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
-import { z } from "zod";
-import { Fault } from "../../base/fault.js";
-import type { Durability, ListenAddress } from "../../config/compiled.js";
-import { formatSocketAddress } from "../../config/text-kinds.js";
-import { Child, type Program } from "./child.js";
-import { benchConfig, SHAPING_FILE, SHAPING_TEXT } from "./config.js";
-import { type ProcessUsage, processUsage, usageBetween } from "./process-usage.js";
-import type { BenchReport } from "./report.js";
+import { assert } from "../../base/assert.js";
+import { Fault, messageOf } from "../../base/fault.js";
+import {
+  type Baseline,
+  type BaselineFigures,
+  type BaselineKind,
+  type BenchReport,
+  median,
+  type RunAmount,
+  type RunFigures,
+  type RunSettings,
+  type Sweep,
+} from "./figures.js";
+import { measureAlone, measureServer, type RunContext } from "./measure.js";
+import { measureSmtpPeers } from "./smtp-peers.js";
+import { chooseBest, orderOf } from "./sweep.js";
 
-const POLL_MS = 50;
-/** With no new message at the sink for so long, the rest is not coming. */
-const STALL_MS = 60_000;
 const TMPFS = 0x01021994;
 
 /** What to measure. */
-export interface BenchOptions {
-  /** How to start commands of this program. */
-  readonly program: Program;
-  /** Arguments of `generate` that say how much to send: `--count 20000` or `--duration 30s`. */
-  readonly amount: readonly string[];
-  /** As `generate --size` takes it. */
-  readonly size: string;
-  readonly concurrency: number;
-  readonly pipelining: boolean;
-  /** Null for the server's own default. */
-  readonly workers: number | null;
-  readonly durability: Durability;
+export interface BenchOptions extends RunContext {
+  /** Hears what is measured next. */
+  readonly step: (title: string) => void;
+  readonly settings: RunSettings;
+  readonly amount: RunAmount;
+  /** How often everything is measured, at least 1; the median counts. */
+  readonly rounds: number;
+  readonly baseline: BaselineKind | null;
+  /** Worker threads to try; null for no sweep. */
+  readonly sweepWorkers: readonly number[] | null;
+  /** Connections of the generator to try, with the best number of workers; null for no sweep. */
+  readonly sweepConnections: readonly number[] | null;
+  /** Part of the maximum at which the result is measured, above 0; null for the maximum itself. */
+  readonly share: number | null;
   /** Where the temporary directory is made; null for the system's. */
   readonly directory: string | null;
-  /** Leave the directory behind. */
-  readonly keep: boolean;
-  /** Ends the bench early. */
-  readonly signal: AbortSignal;
 }
 
-const address = z.object({ host: z.string(), port: z.number() });
-const readyShape = z.object({ smtp: z.array(address), http: z.array(address), workers: z.number().optional() });
-const statsShape = z.object({ messages: z.number(), last: z.number() });
-const generatedShape = z.object({
-  accepted: z.number(),
-  failed: z.number(),
-  started: z.number(),
-  seconds: z.number(),
-  messages_per_second: z.number(),
-  mebibytes_per_second: z.number(),
-  latency_ms: z.record(z.string(), z.number()),
-  generator_cpu_seconds: z.number(),
-  error: z.string().nullable(),
-});
-type Generated = z.infer<typeof generatedShape>;
-
-/** Runs the benchmark once. @throws {Fault} `worker.lost` when a process fails or messages do not arrive. */
+/** Runs the benchmark. @throws {Fault} `worker.lost` when a process fails or messages do not arrive. */
 export async function runBench(options: BenchOptions): Promise<BenchReport> {
-  const directory = mkdtempSync(join(options.directory ?? tmpdir(), "hikyaku-bench-"));
-  const children: Child[] = [];
-  const start = (name: string, ...args: string[]): Child => {
-    const child = new Child(name, options.program, args, directory);
-    children.push(child);
-    return child;
-  };
+  const parent = options.directory ?? tmpdir();
+  let directory: string;
   try {
-    return await measure(options, directory, start);
+    directory = mkdtempSync(join(parent, "hikyaku-bench-"));
+  } catch (error) {
+    throw new Fault("spool.unwritable", `no directory can be made in ${parent}: ${messageOf(error)}`, { cause: error });
+  }
+  try {
+    return await new Bench(options, directory).report();
   } finally {
-    for (const child of children.reverse()) await child.stop();
     if (!options.keep) rmSync(directory, { recursive: true, force: true });
   }
 }
 
-async function measure(
-  options: BenchOptions,
-  directory: string,
-  start: (name: string, ...args: string[]) => Child,
-): Promise<BenchReport> {
-  const sink = start("sink", "sink", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--ready-file", Child.READY);
-  const sinkReady = readyShape.parse(await sink.ready());
-  const sinkSmtp = first(sinkReady.smtp, sink);
-  const page = `http://${formatSocketAddress(first(sinkReady.http, sink))}/stats`;
-
-  const config = join(directory, "hikyaku.toml");
-  writeFileSync(config, benchConfig({ sink: sinkSmtp, workers: options.workers, durability: options.durability }));
-  writeFileSync(join(directory, SHAPING_FILE), SHAPING_TEXT);
-  const server = start("server", "start", "--config", config, "--ready-file", Child.READY);
-  const serverReady = readyShape.parse(await server.ready());
-  const target = formatSocketAddress(first(serverReady.smtp, server));
-
-  const before = usageOf(server);
-  const sinkBefore = usageOf(sink);
-  const generator = start("generator", "generate", "--target", target, ...generateArgs(options));
-  const generated = await generatedBy(generator, options.signal);
-  const lastMs = await arrival(page, generated.accepted, [server, sink], options.signal);
-  const usage = usageBetween(before, usageOf(server));
-  const sinkUsage = usageBetween(sinkBefore, usageOf(sink));
-  return report(options, directory, {
-    generated,
-    lastMs,
-    usage,
-    sinkUsage,
-    pid: server.pid,
-    workers: serverReady.workers,
-  });
+/** Several settings, measured in turn; by candidate and round. */
+interface Stage {
+  readonly runs: readonly (readonly RunFigures[])[];
+  /** By round. */
+  readonly alone: readonly BaselineFigures[];
 }
 
-function generateArgs(options: BenchOptions): string[] {
-  const args = [...options.amount, "--size", options.size, "--concurrency", String(options.concurrency), "--json"];
-  return options.pipelining ? args : [...args, "--no-pipelining"];
-}
+class Bench {
+  readonly #options: BenchOptions;
+  readonly #directory: string;
+  #runs = 0;
 
-function first(addresses: readonly ListenAddress[], child: Child): ListenAddress {
-  const found = addresses[0];
-  if (found === undefined) throw new Fault("worker.lost", `the ${child.name} does not listen`);
-  return found;
-}
+  constructor(options: BenchOptions, directory: string) {
+    assert(options.rounds >= 1, "a benchmark has at least one round");
+    this.#options = options;
+    this.#directory = directory;
+  }
 
-function usageOf(child: Child): ProcessUsage {
-  child.check();
-  return processUsage(child.pid) ?? { cpuUs: 0, threads: [], maxRssBytes: 0 };
-}
-
-async function generatedBy(generator: Child, signal: AbortSignal): Promise<Generated> {
-  const stopped = () => void generator.stop();
-  signal.addEventListener("abort", stopped, { once: true });
-  await generator.end();
-  signal.removeEventListener("abort", stopped);
-  signal.throwIfAborted();
-  const line = generator.output().trim().split("\n").at(-1) ?? "";
-  const parsed = line.startsWith("{") ? generatedShape.safeParse(JSON.parse(line)) : null;
-  if (parsed === null || !parsed.success) throw new Fault("worker.lost", `the generator failed: ${generator.output()}`);
-  if (parsed.data.accepted === 0) throw new Fault("worker.lost", `nothing was accepted: ${parsed.data.error ?? line}`);
-  return parsed.data;
-}
-
-/** Waits until the sink has `wanted` messages; gives when the last of them came, ms since 1970. */
-async function arrival(page: string, wanted: number, needed: readonly Child[], signal: AbortSignal): Promise<number> {
-  let seen = -1;
-  let seenAtMs = performance.now();
-  for (;;) {
-    for (const child of needed) child.check();
-    const stats = statsShape.parse(await (await fetch(page)).json());
-    if (stats.messages >= wanted) return stats.last;
-    if (stats.messages > seen) {
-      seen = stats.messages;
-      seenAtMs = performance.now();
+  async report(): Promise<BenchReport> {
+    const options = this.#options;
+    const sweeps: Sweep[] = [];
+    let { settings } = options;
+    let runs: readonly RunFigures[] = [];
+    let alone: readonly BaselineFigures[] = [];
+    for (const { of, values } of this.#sweepsWanted()) {
+      const variants = values.map((value) => ({ ...settings, [of]: value }));
+      const stage = await this.#stage(variants, of === this.#sweepsWanted().at(-1)?.of);
+      const sweep = chooseBest(
+        of,
+        values.map((value, i) => ({ value, messagesPerSecond: rates(stage.runs[i] ?? []) })),
+      );
+      sweeps.push(sweep);
+      const best = values.indexOf(sweep.best);
+      settings = variants[best] as RunSettings;
+      runs = stage.runs[best] as readonly RunFigures[];
+      alone = stage.alone;
     }
-    if (performance.now() - seenAtMs > STALL_MS) {
-      throw new Fault("worker.lost", `only ${seen} of ${wanted} messages reached the sink`);
+    if (sweeps.length === 0) {
+      const stage = await this.#stage([settings], true);
+      runs = stage.runs[0] as readonly RunFigures[];
+      alone = stage.alone;
     }
-    await sleep(POLL_MS, undefined, { signal });
+    const typical = middleRun(runs);
+    const { share } = options;
+    const result = share === null ? typical : await this.#atShare(settings, typical, share);
+    return {
+      machine: machineOf(this.#directory),
+      settings,
+      amount: options.amount,
+      result,
+      rounds: rates(runs),
+      load: share === null ? null : { share, maximum: typical },
+      baseline: options.baseline === null ? null : baselineOf(options.baseline, runs, alone),
+      sweeps,
+      directory: options.keep ? this.#directory : null,
+    };
+  }
+
+  #sweepsWanted(): { readonly of: Sweep["of"]; readonly values: readonly number[] }[] {
+    const { sweepWorkers, sweepConnections } = this.#options;
+    return [
+      ...(sweepWorkers === null ? [] : [{ of: "workers" as const, values: sweepWorkers }]),
+      ...(sweepConnections === null ? [] : [{ of: "connections" as const, values: sweepConnections }]),
+    ];
+  }
+
+  /** Measures each of the settings once a round, the baseline at the beginning of the round. */
+  async #stage(variants: readonly RunSettings[], withBaseline: boolean): Promise<Stage> {
+    const { rounds, baseline, amount } = this.#options;
+    const runs: RunFigures[][] = variants.map(() => []);
+    const alone: BaselineFigures[] = [];
+    for (let round = 0; round < rounds; round++) {
+      const which = rounds === 1 ? "" : `round ${round + 1} of ${rounds}, `;
+      if (withBaseline && baseline !== null) {
+        const measured = baseline === "own" ? measureAlone : measureSmtpPeers;
+        alone.push(
+          await this.#run(`${which}source and sink alone`, (context, directory) =>
+            measured(context, directory, variants[0] as RunSettings, amount),
+          ),
+        );
+      }
+      for (const i of orderOf(variants.length, round)) {
+        const settings = variants[i] as RunSettings;
+        const found = await this.#run(`${which}${titleOf(settings)}`, (context, directory) =>
+          measureServer(context, directory, settings, amount),
+        );
+        (runs[i] as RunFigures[]).push(found);
+      }
+    }
+    return { runs, alone };
+  }
+
+  #atShare(settings: RunSettings, maximum: RunFigures, share: number): Promise<RunFigures> {
+    const ratePerSecond = Math.max(1, Math.round(maximum.endToEnd.messagesPerSecond * share));
+    const amount = { ...this.#options.amount, ratePerSecond };
+    return this.#run(`at ${ratePerSecond} msgs/s, ${titleOf(settings)}`, (context, directory) =>
+      measureServer(context, directory, settings, amount),
+    );
+  }
+
+  #run<T>(title: string, run: (context: RunContext, directory: string) => Promise<T>): Promise<T> {
+    const { program, keep, signal, progress, step } = this.#options;
+    signal.throwIfAborted();
+    step(title);
+    this.#runs++;
+    const context = { program, keep, signal, progress: (line: string) => progress(`${title}: ${line}`) };
+    return run(context, join(this.#directory, `run-${this.#runs}`));
   }
 }
 
-interface Measured {
-  readonly generated: Generated;
-  readonly lastMs: number;
-  readonly usage: ProcessUsage;
-  readonly sinkUsage: ProcessUsage;
-  readonly pid: number;
-  readonly workers: number | undefined;
+function titleOf(settings: RunSettings): string {
+  const workers = settings.workers === null ? "" : `${settings.workers} workers, `;
+  return `${workers}${settings.connections} connections`;
 }
 
-function report(options: BenchOptions, directory: string, measured: Measured): BenchReport {
-  const { generated, lastMs, usage, sinkUsage, pid } = measured;
-  const { accepted } = generated;
-  const seconds = Math.max(0.001, (lastMs - generated.started) / 1000);
-  const perMessage = (us: number) => Math.round((us / accepted) * 100) / 100;
+function rates(runs: readonly RunFigures[]): number[] {
+  return runs.map((run) => run.endToEnd.messagesPerSecond);
+}
+
+/** A real round, not a mixture of several: that with the median rate, of an even number the lower of the two. */
+function middleRun(runs: readonly RunFigures[]): RunFigures {
+  const sorted = [...runs].sort((a, b) => a.endToEnd.messagesPerSecond - b.endToEnd.messagesPerSecond);
+  return sorted[(sorted.length - 1) >> 1] as RunFigures;
+}
+
+function baselineOf(kind: BaselineKind, runs: readonly RunFigures[], rounds: readonly BaselineFigures[]): Baseline {
+  const round = (value: number) => Math.round(value * 10_000) / 10_000;
+  const throughput = rounds.map((one, i) => (runs[i]?.endToEnd.messagesPerSecond ?? 0) / one.messagesPerSecond);
+  const cpu = rounds.map((one, i) => {
+    const server = runs[i]?.server.cpuUsPerMessage ?? null;
+    return server === null || !one.cpuUsPerMessage ? null : server / one.cpuUsPerMessage;
+  });
+  const known = cpu.filter((ratio) => ratio !== null);
   return {
-    settings: {
-      amount: options.amount.join(" "),
-      size: options.size,
-      concurrency: options.concurrency,
-      pipelining: options.pipelining,
-      durability: options.durability,
-      workers: measured.workers ?? options.workers,
-      node: process.version,
-      tmpfs: statfsSync(directory).type === TMPFS,
-    },
-    accepted,
-    failed: generated.failed,
-    injection: {
-      seconds: generated.seconds,
-      messagesPerSecond: generated.messages_per_second,
-      mebibytesPerSecond: generated.mebibytes_per_second,
-      latencyMs: generated.latency_ms,
-    },
-    endToEnd: { seconds, messagesPerSecond: Math.round(accepted / seconds) },
-    server: {
-      cpuUsPerMessage: perMessage(usage.cpuUs),
-      threads: usage.threads.map((thread) => ({
-        id: thread.id,
-        name: thread.id === pid ? "scheduler" : thread.name,
-        cpuUsPerMessage: perMessage(thread.cpuUs),
-      })),
-      maxRssBytes: usage.maxRssBytes,
-    },
-    sinkCpuUsPerMessage: perMessage(sinkUsage.cpuUs),
-    generatorCpuUsPerMessage: perMessage(generated.generator_cpu_seconds * 1e6),
-    directory: options.keep ? directory : null,
+    kind,
+    rounds,
+    ratios: { throughput: round(median(throughput)), cpu: known.length === 0 ? null : round(median(known)) },
+  };
+}
+
+function machineOf(directory: string): BenchReport["machine"] {
+  const all = cpus();
+  return {
+    cpus: all.length,
+    cpuModel: all[0]?.model ?? "unknown",
+    memoryBytes: totalmem(),
+    system: `${platform()} ${release()} ${arch()}`,
+    node: process.version,
+    tmpfs: statfsSync(directory).type === TMPFS,
   };
 }

@@ -42,7 +42,9 @@ export class Child {
     rmSync(this.#readyFile, { force: true });
     const output = openSync(this.outputFile, "a");
     const written = args.map((arg) => (arg === Child.READY ? this.#readyFile : arg));
-    this.#process = spawn(program.file, [...program.args, ...written], { stdio: ["ignore", output, output] });
+    this.#process = spawn(program.file, [...program.args, ...written], { stdio: ["pipe", output, output] });
+    // Who ends before it has read everything is told apart by its exit status.
+    this.#process.stdin?.on("error", () => {});
     closeSync(output);
     this.#ended = new Promise((resolve) => {
       const over = (code: number | null) => {
@@ -63,12 +65,20 @@ export class Child {
     return this.#process.pid ?? 0;
   }
 
-  /** Waits for the ready file and gives what it holds.
-   * @throws {Fault} `worker.lost` when the process ends or does not get ready in 30 s. */
-  async ready(): Promise<unknown> {
-    const deadline = performance.now() + START_MS;
+  /** Says a line to its standard input. */
+  say(line: string): void {
+    this.#process.stdin?.write(`${line}\n`);
+  }
+
+  /**
+   * Waits for the ready file and gives what it holds.
+   * @throws {Fault} `worker.lost` when the process ends or does not get ready in `limitMs`.
+   */
+  async ready(limitMs = START_MS, signal?: AbortSignal): Promise<unknown> {
+    const deadline = performance.now() + limitMs;
     while (performance.now() < deadline) {
       this.check();
+      signal?.throwIfAborted();
       try {
         return JSON.parse(readFileSync(this.#readyFile, "utf8"));
       } catch {

@@ -1,25 +1,29 @@
-import type { Durability, ListenAddress } from "../../config/compiled.js";
+import type { ListenAddress } from "../../config/compiled.js";
 import { formatSocketAddress } from "../../config/text-kinds.js";
+import type { RunSettings } from "./figures.js";
 
 /** Name of the shaping file next to the configuration. */
 export const SHAPING_FILE = "shaping.toml";
 /** The sink is on this machine, where mail is otherwise not delivered to. */
 export const SHAPING_TEXT = '["default"]\nprohibited_hosts = []\n';
+/** Longer than any run, and shorter than a message lives: what is refused for now waits. */
+const NOT_AGAIN = "8d";
 
 /** The server's configuration for a benchmark: live, everything to the sink, ports chosen by the system, else defaults. */
-export function benchConfig(options: {
-  readonly sink: ListenAddress;
-  readonly workers: number | null;
-  readonly durability: Durability;
-}): string {
-  const threads = options.workers === null ? "" : `[threads]\nworkers = ${options.workers}\n`;
+export function benchConfig(
+  sink: ListenAddress,
+  settings: Pick<RunSettings, "workers" | "durability" | "retryMs">,
+): string {
+  const { workers, durability, retryMs } = settings;
+  const threads = workers === null ? "" : `[threads]\nworkers = ${workers}\n`;
+  const retry = retryMs === null ? NOT_AGAIN : `${retryMs}ms`;
   return `[node]
 hostname = "bench.invalid"
 data_dir = "var"
 ${threads}[delivery]
 mode = "live"
 [spool]
-durability = "${options.durability}"
+durability = "${durability}"
 [[smtp_listener]]
 listen = "127.0.0.1:0"
 relay_hosts = ["127.0.0.0/8"]
@@ -28,6 +32,9 @@ listen = "127.0.0.1:0"
 [shaping]
 files = ["${SHAPING_FILE}"]
 [[queue]]
-protocol = { smtp = { mx_list = ["${formatSocketAddress(options.sink)}"] } }
+retry_interval = "${retry}"
+max_retry_interval = "${retry}"
+max_age = "60d"
+protocol = { smtp = { mx_list = ["${formatSocketAddress(sink)}"] } }
 `;
 }

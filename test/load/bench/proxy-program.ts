@@ -2,9 +2,9 @@
 import { readFileSync } from "node:fs";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { Command } from "commander";
-import { addGenerateCommand } from "../../src/cli/generate.js";
-import { writeReadyFile } from "../../src/cli/ready-file.js";
-import { addSinkCommand } from "../../src/cli/sink.js";
+import { addGenerateCommand } from "../../../src/cli/generate.js";
+import { writeReadyFile } from "../../../src/cli/ready-file.js";
+import { addSinkCommand } from "../../../src/cli/sink.js";
 
 const program = new Command("hikyaku");
 addSinkCommand(program);
