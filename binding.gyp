@@ -9,7 +9,8 @@
         "native/reactor.cc",
         "native/reactor_calls.cc",
         "native/sync.cc",
-        "native/codec.cc"
+        "native/codec.cc",
+        "native/map.cc"
       ],
       "defines": ["NAPI_VERSION=8", "_GNU_SOURCE"],
       "cflags_cc!": ["-fno-exceptions"],

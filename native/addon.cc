@@ -81,5 +81,6 @@ NAPI_MODULE_INIT() {
   hikyaku::DefineReactorCalls(state, exports);
   hikyaku::DefineSyncCalls(state, exports);
   hikyaku::DefineCodecCalls(state, exports);
+  hikyaku::DefineMapCalls(state, exports);
   return exports;
 }

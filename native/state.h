@@ -50,5 +50,6 @@ napi_status CallIntoScript(napi_env env, napi_ref function, size_t count, const 
 void DefineSocketCalls(ThreadState* state, napi_value exports);
 void DefineReactorCalls(ThreadState* state, napi_value exports);
 void DefineSyncCalls(ThreadState* state, napi_value exports);
+void DefineMapCalls(ThreadState* state, napi_value exports);
 
 }  // namespace hikyaku

@@ -53,6 +53,8 @@ export interface AddonModule {
 
   // ── codec.cc ─────────────────────────────────────────────────────────────────────────────────────────────────────
   scanContent(source: Uint8Array, start: number, end: number, cells: Int32Array): number;
+  // ── map.cc ───────────────────────────────────────────────────────────────────────────────────────────────────────
+  mapFile(path: string, bytes: number): ArrayBuffer | number;
 }
 
 /** Gets the result of each disk job; the last four are 0 unless free space was asked for. */

@@ -125,6 +125,12 @@ export class AddonNative implements Native {
     scan.nul = cells[4] === 1;
     return at;
   };
+  mapFile(path: string, bytes: number): ArrayBuffer {
+    const mapped = this.#addon.mapFile(path, bytes);
+    if (typeof mapped !== "number") return mapped;
+    const errno = this.#addon.errnoName(-mapped);
+    throw new Fault("spool.unwritable", `cannot map ${path}: ${errno}`, { errno });
+  }
 
   #releaser(fd: number): () => void {
     return once(() => this.#addon.releaseHeld(fd));

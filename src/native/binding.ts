@@ -3,7 +3,7 @@ import type { Fault } from "../base/fault.js";
 import type { ScanContent } from "./content-scan.js";
 
 /**
- * The one typed face of the native side, in the order of `native/`: sockets, reactor, sync, codec. The addon
+ * The one typed face of the native side, in the order of `native/`: sockets, reactor, sync, map. The addon
  * (`addon.ts`) and its pure-Node stand-in (`stand-in.ts`) both implement it, and one test table runs against both.
  * Every failure is a {@link Fault} of code `socket.failed`, `listen.*` or `spool.*` whose `errno` is the errno's name.
  */
@@ -45,6 +45,13 @@ export interface Native {
    * too for short runs. Gain: bench/micro/dot-decoder.ts.
    */
   readonly scanContent: ScanContent;
+  // ── map.cc ───────────────────────────────────────────────────────────────────────────────────────────────────────
+  /**
+   * Maps the first `bytes` of a file, made when there is none, for this thread: what is written there is in the file, and
+   * seen by every thread that maps it, whatever becomes of the process. Null where that cannot be done (the stand-in).
+   * @throws {Fault} `spool.unwritable` when the file cannot be made, or the disk has no room for it.
+   */
+  mapFile(path: string, bytes: number): ArrayBuffer | null;
 }
 
 /** What a file system has left. */

@@ -82,6 +82,11 @@ export class StandIn implements Native {
     }
   }
 
+  /** Node cannot map files: the caller makes do with memory, which does not outlive the process, and says so. */
+  mapFile(): null {
+    return null;
+  }
+
   /**
    * A file that names its owner, made complete under a name of its own and then linked to `path`, which fails when there
    * is one. A file whose owner is dead is removed. Two that find the same dead one at the same moment can, at worst,

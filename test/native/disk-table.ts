@@ -83,6 +83,32 @@ export function describeDisk(native: Native): void {
       reused?.release();
     });
 
+    test("a file is mapped, zero where it was shorter, and what is written there is in it; or it cannot be mapped at all", () => {
+      const path = join(directory, "mapped");
+      writeFileSync(path, "abc");
+      const first = native.mapFile(path, 8192);
+      if (native.kind === "stand-in") {
+        assert.equal(first, null);
+        return;
+      }
+      assert.ok(first !== null);
+      const bytes = new Uint8Array(first);
+      assert.deepEqual([bytes.length, ...bytes.subarray(0, 4)], [8192, 97, 98, 99, 0]);
+      const second = new Uint8Array(native.mapFile(path, 4096) ?? new ArrayBuffer(0));
+      bytes[5] = 7;
+      assert.equal(second[5], 7);
+      assert.deepEqual([...readFileSync(path).subarray(3, 6)], [0, 0, 7]);
+      rmSync(path);
+      bytes[6] = 8;
+      assert.equal(second[6], 8, "a mapping outlives the file's name");
+      assert.throws(() => native.mapFile(join(directory, "no", "file"), 4096), {
+        code: "spool.unwritable",
+        errno: "ENOENT",
+      });
+      assert.throws(() => native.mapFile(directory, 4096), { code: "spool.unwritable", errno: "EISDIR" });
+      assert.throws(() => native.mapFile(path, 0), { code: "spool.unwritable", errno: "EINVAL" });
+    });
+
     test("a lock in no directory is a fault", () => {
       assert.throws(() => native.lockFile(join(directory, "no", "lock")), {
         code: "spool.unwritable",
