@@ -6,7 +6,7 @@
  * When full nothing here grows
  * On failure a start that fails undoes what it did and throws the fault; a fault later is reported and the server goes on
  *
- *     start: spool lock ▸ ports ▸ log segment ▸ sink (sandbox) ▸ scheduler ▸ workers ▸ HTTP ▸ SMTP
+ *     start: spool lock ▸ ports ▸ log segment ▸ notes of the last run ▸ sink (sandbox) ▸ scheduler ▸ workers ▸ HTTP ▸ SMTP
  *     stop:  no new mail ▸ deliveries under way ▸ workers ▸ log ▸ HTTP ▸ sink ▸ ports ▸ lock
  */
 import { type HttpListener, startHttpListener } from "./admin/http-listener.js";
@@ -33,6 +33,7 @@ import { DiskGuard } from "./threads/disk-guard.js";
 import { LogRotation } from "./threads/log-rotation.js";
 import { LogWatch } from "./threads/log-watch.js";
 import { MainLoop } from "./threads/main-loop.js";
+import { type OpenHands, openHands } from "./threads/open-hands.js";
 import { type OpenLog, openLog } from "./threads/open-log.js";
 import { reservePorts } from "./threads/reserve-ports.js";
 import { Supervisor } from "./threads/supervisor.js";
@@ -101,8 +102,9 @@ export class Server {
       undo.push(lockSpool(loadNative(), config.spool.path));
       const ports = await reservePorts(loadNative(), config.smtpListeners, undo);
       const segments = await openLog(config.log, (line) => events.notice(line), undo);
+      const hands = await openHands(loadNative(), config, new SystemClock(), (line) => events.notice(line), undo);
       const sink = config.delivery.mode === "sandbox" ? await startSink(undo) : null;
-      const server = new Server(config, events, undo, ports, segments, sink);
+      const server = new Server(config, events, undo, ports, segments, hands, sink);
       await server.#begin();
       return server;
     } catch (error) {
@@ -117,6 +119,7 @@ export class Server {
     undo: Undo,
     ports: readonly number[],
     segments: OpenLog,
+    hands: OpenHands,
     sink: ListenAddress | null,
   ) {
     this.stopped = new Promise((resolve) => {
@@ -143,6 +146,7 @@ export class Server {
       router,
       maxMessages: config.spool.maxMessages,
       shards,
+      suspects: hands.strikes,
     });
     const logShared = createLogShared(segments.lastSeq);
     this.#supervisor = new Supervisor(
@@ -156,6 +160,7 @@ export class Server {
         logShared,
         segment: () => this.#rotation.current,
         log: segments.tail,
+        hands,
         events: this.#scheduler,
       },
       {
@@ -174,6 +179,7 @@ export class Server {
           return informed;
         },
         message: (index, message) => this.#onMessage(index, message),
+        notice: (line) => events.notice(line),
       },
     );
     this.#loop = new MainLoop(

@@ -75,6 +75,7 @@ class BenchPort implements WorkerPort {
   close(): void {}
   reschedule(): void {}
   dispose(): void {}
+  setAside(): void {}
   publish(): void {}
 
   deliver(session: SessionId, row: Row, shard: ShardIndex): void {

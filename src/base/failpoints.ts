@@ -17,11 +17,20 @@
  *     disk.free low                   the free-space guard sees a full disk
  *     egress.send throw poison@x      the worker that sends a message with this text in its recipient dies of a bug
  *     egress.send loop poison@x       … spins for ever
+ *     egress.send abort poison@x      … takes the whole process with it
+ *     spool.announce throw x.example  the worker that finds a message of this queue in the spool dies
  */
 import { readFileSync, statSync } from "node:fs";
 
 /** The places that can fail. */
-export type Failpoint = "spool.commit" | "spool.sync" | "log.write" | "disk.free" | "egress.send" | "memory.used";
+export type Failpoint =
+  | "spool.commit"
+  | "spool.sync"
+  | "log.write"
+  | "disk.free"
+  | "egress.send"
+  | "memory.used"
+  | "spool.announce";
 
 /** An order for one failpoint. */
 export interface FaultOrder {
@@ -62,6 +71,16 @@ export function orderedError(point: Failpoint): Error | null {
   if (order === null || order.action !== "error") return null;
   const errno = order.argument === "" ? "EIO" : order.argument;
   return Object.assign(new Error(`${errno}: failed on order (HIKYAKU_FAULTS)`), { code: errno });
+}
+
+/** Dies, spins, or ends the process, when `point` is ordered to `throw`, `loop` or `abort` about this. */
+export function dieAsOrdered(point: Failpoint, about: string): void {
+  const order = faultOrder(point, about);
+  if (order === null) return;
+  if (order.action === "throw") throw new Error("died on order (HIKYAKU_FAULTS)");
+  if (order.action === "abort") process.kill(process.pid, "SIGABRT");
+  // A process that was told to abort does nothing more either.
+  if (order.action === "loop" || order.action === "abort") for (;;);
 }
 
 /** Whether failures can be ordered at all: a start says so. */

@@ -25,12 +25,13 @@ export function compile(
     check.warn(["node", "hostname"], `${quote(name)} has no domain; receivers will want a full name`);
   }
   checkListeners(written, check);
+  const { workers } = written.threads;
   const sources = compileSources(written.sources, check);
   const pools = compilePools(written, sources, check);
   checkQueues(written, pools, check);
   return {
     node: { hostname: name, dataDir, nodeId: written.node.nodeId ?? nodeIdOf(dataDir) },
-    threads: { workers: written.workers === "auto" ? Math.max(1, availableParallelism() - 1) : written.workers },
+    threads: { ...written.threads, workers: workers === "auto" ? Math.max(1, availableParallelism() - 1) : workers },
     delivery: written.delivery,
     spool: { ...written.spool, path: resolve(dataDir, written.spool.path) },
     smtpListeners: written.smtpListeners.map(({ value }) => ({ ...value, hostname: value.hostname ?? name })),

@@ -4,7 +4,7 @@
  */
 export interface CompiledConfig {
   readonly node: { readonly hostname: string; readonly dataDir: string; readonly nodeId: string };
-  readonly threads: { readonly workers: number };
+  readonly threads: { readonly workers: number; readonly watchdogTimeoutMs: number };
   readonly delivery: { readonly mode: "sandbox" | "live" };
   readonly spool: SpoolConfig;
   readonly smtpListeners: readonly SmtpListenerConfig[];

@@ -74,11 +74,24 @@ const threads = {
     reload: "start",
     about: 'Worker threads; "auto" is one less than the cores, at least 1.',
   }),
+  watchdogTimeout: setting("watchdog_timeout", duration({ min: SECOND, max: 60 * MINUTE }), {
+    fallback: 30 * SECOND,
+    reload: "start",
+    about:
+      "A worker that takes no turn for so long, and is not merely waiting for the disk or the processor, is ended and replaced.",
+  }),
 };
 
+/** `[threads]` as written. */
+export interface WrittenThreads {
+  readonly workers: number | "auto";
+  readonly watchdogTimeoutMs: number;
+}
+
 /** `[threads]`. */
-export const threadTable: Kind<{ readonly workers: number | "auto" }> = table(Object.values(threads), (reader) => ({
+export const threadTable: Kind<WrittenThreads> = table(Object.values(threads), (reader) => ({
   workers: reader.get(threads.workers),
+  watchdogTimeoutMs: reader.get(threads.watchdogTimeout),
 }));
 
 function workerCount(): Kind<number | "auto"> {

@@ -20,13 +20,14 @@ import {
   spoolTable,
   threadTable,
   type WrittenNode,
+  type WrittenThreads,
 } from "./server-settings.js";
 import { refused, setting, table } from "./table.js";
 
 /** The server's file as read and checked value by value; what values say about each other is for `compile.ts`. */
 export interface WrittenConfig {
   readonly node: WrittenNode;
-  readonly workers: number | "auto";
+  readonly threads: WrittenThreads;
   readonly delivery: CompiledConfig["delivery"];
   readonly spool: SpoolConfig;
   readonly dns: DnsConfig;
@@ -100,5 +101,5 @@ export const rootTable: Kind<WrittenConfig> = table(rootSettings, (reader) => {
   };
   // A section that is no table at all has been reported; there is nothing to go on with.
   if (!node || !threads || !delivery || !spool || !dns || !log || !shaping) return undefined;
-  return { node, workers: threads.workers, delivery, spool, dns, log, shapingFiles: shaping.files, ...lists };
+  return { node, threads, delivery, spool, dns, log, shapingFiles: shaping.files, ...lists };
 });

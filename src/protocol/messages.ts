@@ -80,6 +80,30 @@ export interface Dispose {
   readonly ifMissing: boolean;
 }
 
+/** How much of an entry is looked at while it is moved to quarantine: nothing that a worker may have died of. */
+export type Depth =
+  /** Everything; its record names sender and recipient. */
+  | "envelope"
+  /** The row's front part, which names its body. */
+  | "header"
+  /** Nothing: the row's bytes, and those of a body of its own. */
+  | "bytes";
+
+/** Workers died of this message: nobody gets it in hand again. */
+export interface Sentence {
+  readonly shard: ShardIndex;
+  readonly key: SpoolKey;
+  /** In words, for record and notice. */
+  readonly reason: string;
+  readonly depth: Depth;
+}
+
+/** The owner moves the message to quarantine, writes its record, and confirms with `retired`. */
+export interface SetAside extends Sentence {
+  readonly kind: "setAside";
+  readonly row: Row;
+}
+
 /** A file of the event log. */
 export interface LogSegment {
   /** Counts up from 1 over the run of the server. */
@@ -92,6 +116,7 @@ export type DownMessage =
   | { readonly kind: "definePath"; readonly path: PathDefinition }
   | { readonly kind: "forgetPath"; readonly id: PathId }
   | Dispose
+  | SetAside
   /** Store this message if it is in memory only: somebody else must read it. */
   | { readonly kind: "save"; readonly shard: ShardIndex; readonly key: SpoolKey }
   /** Close the handle on this shard of another worker and leave it closed for a second: its owner opens it anew. */
@@ -107,10 +132,14 @@ export type DownMessage =
 
 /** Rare frames, worker to scheduler. */
 export type UpMessage =
-  /** The shards are open, each with the greatest key it holds; `threadId` is Node's number of the thread. */
+  /**
+   * The shards are open, each with the greatest key it holds; `threadId` is Node's number of the thread,
+   * `osThread` the system's, 0 where it cannot be told.
+   */
   | {
       readonly kind: "opened";
       readonly threadId: number;
+      readonly osThread: number;
       readonly shards: readonly { readonly shard: ShardIndex; readonly lastKey: number }[];
     }
   /** All rows of this shard that the start found have been sent; `settled` others had their end in the log already. */

@@ -31,6 +31,8 @@ export enum Counter {
   deferredStored,
   deferredLost,
   logsUnwritable,
+  workersStuck,
+  messageStrikes,
 }
 
 /** One counter's face outside. */
@@ -87,7 +89,13 @@ export const METRICS: readonly MetricRow[] = [
     "Stores, removals and updates committed to the spool",
   ),
   row(Counter.spoolFailures, "spool_failures_total", "counter", null, "Transactions that the spool refused"),
-  row(Counter.spoolQuarantined, "spool_quarantined_total", "counter", null, "Damaged entries moved to quarantine"),
+  row(
+    Counter.spoolQuarantined,
+    "spool_quarantined_total",
+    "counter",
+    null,
+    "Entries moved to quarantine: damaged, or deadly to workers",
+  ),
   row(
     Counter.shardsUnhealthy,
     "spool_shards_unhealthy",
@@ -132,6 +140,20 @@ export const METRICS: readonly MetricRow[] = [
     "gauge",
     null,
     "Workers that cannot write the event log, and so take no mail",
+  ),
+  row(
+    Counter.workersStuck,
+    "workers_stuck_total",
+    "counter",
+    null,
+    "Worker threads that the watchdog ended because they took no turns",
+  ),
+  row(
+    Counter.messageStrikes,
+    "message_strikes_total",
+    "counter",
+    null,
+    "Deaths of workers, or of the whole process, with a message in hand",
   ),
 ];
 

@@ -6,7 +6,7 @@ import { Counters } from "./counters.js";
 import { MessageTable } from "./message-table.js";
 import { PathBook } from "./path-book.js";
 import { Placement } from "./placement.js";
-import type { Policy, WorkerPort } from "./ports.js";
+import { NO_SUSPECTS, type Policy, type Suspects, type WorkerPort } from "./ports.js";
 import { QueueBook } from "./queue-book.js";
 import { SessionBook } from "./session.js";
 import { TimerWheel } from "./timer-wheel.js";
@@ -23,6 +23,8 @@ export interface CoreParts {
   readonly ports: readonly (WorkerPort | null)[];
   /** By worker: the shards that it owns. Every shard has one owner. */
   readonly shards: readonly (readonly ShardIndex[])[];
+  /** Messages that workers died of; none unless given. */
+  readonly suspects?: Suspects;
 }
 
 /** The scheduler's state, which its steps share. Each step is a small class over it; none keeps messages of its own. */
@@ -38,6 +40,7 @@ export class Core {
   readonly queues: QueueBook;
   readonly paths: PathBook;
   readonly placement: Placement;
+  readonly suspects: Suspects;
   /** The steady clock at the start of this turn. */
   nowMs: number;
   /** A worker's ring was full in this turn: what waits for it must be tried again soon. */
@@ -56,6 +59,7 @@ export class Core {
     this.queues = new QueueBook(parts.policy, this.agenda, this.workers.count);
     this.paths = new PathBook(parts.policy, this.table, this.agenda, this.workers);
     this.placement = new Placement(this);
+    this.suspects = parts.suspects ?? NO_SUSPECTS;
   }
 
   /** Notes that a ring was full. */

@@ -203,6 +203,8 @@ export enum RowFlag {
   doomed = 8,
   /** Was in the hand of a worker that died; the record that says so is still to be written. */
   dropped = 16,
+  /** Retiring, because workers died of it: the owner is told to move it to quarantine, not merely to remove it. */
+  sentenced = 32,
 }
 
 /** First and last row of a list whose links are the table's. */

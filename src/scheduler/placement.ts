@@ -92,6 +92,20 @@ export class Placement implements WheelSink {
     if (owe) this.owe(row);
   }
 
+  /**
+   * When workers died of it, as often as is enough: no session gets it again, and its owner will be told to move it to
+   * quarantine. Returns whether that is so.
+   */
+  setAsideIfSentenced(row: Row): boolean {
+    const { suspects, table, counters } = this.#core;
+    if (suspects.size === 0) return false;
+    if (suspects.sentence(table.shard[row] as ShardIndex, table.key[row] as SpoolKey) === null) return false;
+    this.retire(row, true);
+    table.flags[row] |= RowFlag.sentenced;
+    counters.quarantined++;
+    return true;
+  }
+
   /** Puts a retiring row on its shard's list of retirements that the owner has not been told. */
   owe(row: Row): void {
     const { table, workers } = this.#core;
@@ -108,9 +122,10 @@ export class Placement implements WheelSink {
 
   /** It has left the spool: the row is free. */
   settle(row: Row): void {
-    const { table, queues, nowMs } = this.#core;
+    const { table, queues, nowMs, suspects } = this.#core;
     const queue = this.#leave(row);
     this.saved(row);
+    if (suspects.size > 0) suspects.gone(table.shard[row] as ShardIndex, table.key[row] as SpoolKey);
     queue.counts[table.state[row]]--;
     table.release(row);
     if (--queue.rows === 0) queues.emptied(queue, nowMs);

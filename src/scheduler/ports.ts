@@ -1,7 +1,7 @@
 import type { PathId, QueueRef, Row, SessionId, ShardIndex, SpoolKey, WorkerIndex } from "../base/brands.js";
 import type { PathConfig, PoolConfig, QueueConfig, SourceConfig } from "../config/compiled.js";
 import type { CloseReason, OutcomeKind, SessionChange } from "../protocol/layout/frames.js";
-import type { Dispose, PathDefinition, Route } from "../protocol/messages.js";
+import type { Dispose, PathDefinition, Route, Sentence, SetAside } from "../protocol/messages.js";
 import type { QueueName } from "../protocol/queue-name.js";
 
 /**
@@ -12,7 +12,7 @@ export interface WorkerPort {
   readonly index: WorkerIndex;
   /** How many more frames of the largest fixed size fit now; 0 while the worker is down. */
   room(): number;
-  /** Same, for one `dispose` or `definePath` (variable length, generously estimated). */
+  /** Same, for one `dispose`, `setAside` or `definePath` (variable length, generously estimated). */
   roomForRare(): boolean;
   definePath(path: PathDefinition): void;
   forgetPath(id: PathId): void;
@@ -22,6 +22,7 @@ export interface WorkerPort {
   retire(row: Row, shard: ShardIndex, key: SpoolKey): void;
   reschedule(shard: ShardIndex, key: SpoolKey, attempts: number, dueMs: number): void;
   dispose(message: Dispose): void;
+  setAside(order: SetAside): void;
   /** Reads at most `max` frames that the worker sent and calls the sink's methods; returns how many it read. */
   drain(sink: WorkerEvents, max: number): number;
   /** Makes what was written visible to the worker and rings its doorbell if it sleeps. */
@@ -50,6 +51,21 @@ export interface WorkerEvents {
 export interface SettledMessages {
   has(shard: ShardIndex, key: SpoolKey): boolean;
 }
+
+/** Messages that workers died of. */
+export interface Suspects {
+  /** How many there are; nearly always 0, and then nothing else is asked. */
+  readonly size: number;
+  /** What was decided about a message that killed twice; null for every other one. */
+  sentence(shard: ShardIndex, key: SpoolKey): Sentence | null;
+  /** An attempt came to its end, and nobody died. */
+  survived(shard: ShardIndex, key: SpoolKey): void;
+  /** The message has left the spool. */
+  gone(shard: ShardIndex, key: SpoolKey): void;
+}
+
+/** Nobody dies. */
+export const NO_SUSPECTS: Suspects = { size: 0, sentence: () => null, survived() {}, gone() {} };
 
 /** Answers the scheduler's questions about configuration; cheap, synchronous, cached by the implementer. */
 export interface Policy {

@@ -8,7 +8,7 @@ import { Dispatch } from "./dispatch.js";
 import { Disposal } from "./disposal.js";
 import { ExpirySweep } from "./expiry-sweep.js";
 import { State } from "./message-table.js";
-import type { Policy, Router, SettledMessages, WorkerEvents, WorkerPort } from "./ports.js";
+import type { Policy, Router, SettledMessages, Suspects, WorkerEvents, WorkerPort } from "./ports.js";
 import { Promotion } from "./promotion.js";
 import { Routes } from "./routes.js";
 import { Settlement } from "./settlement.js";
@@ -39,6 +39,8 @@ export interface SchedulerParts {
   readonly shards: readonly (readonly ShardIndex[])[];
   /** By worker: its port; none, or null, for workers that will report by `workerRestored`. */
   readonly ports?: readonly (WorkerPort | null)[];
+  /** Messages that workers died of; none unless given. */
+  readonly suspects?: Suspects;
 }
 
 /**

@@ -1,5 +1,5 @@
 import { unreachable } from "../base/assert.js";
-import type { Row, SessionId, SpoolKey, WorkerIndex } from "../base/brands.js";
+import type { Row, SessionId, ShardIndex, SpoolKey, WorkerIndex } from "../base/brands.js";
 import { CloseReason, OutcomeFlag, OutcomeKind, SessionChange } from "../protocol/layout/frames.js";
 import type { Core } from "./core.js";
 import type { Disposal } from "./disposal.js";
@@ -125,7 +125,7 @@ export class Settlement {
   #end(session: Session): void {
     const { sessions, agenda, placement, table } = this.#core;
     const { path, row } = session;
-    if (row !== 0 && inHandOf(table, row, session.id)) placement.giveBack(row);
+    if (row !== 0 && inHandOf(table, row, session.id) && !placement.setAsideIfSentenced(row)) placement.giveBack(row);
     if (session.state === "closing") path.closing--;
     path.sessions--;
     sessions.drop(session);
@@ -157,11 +157,12 @@ export class Settlement {
         break;
       case OutcomeKind.transient:
         counters.transient++;
-        this.#retry(row);
+        if ((flags & OutcomeFlag.connectFailed) === 0) this.#survived(row);
+        if (!placement.setAsideIfSentenced(row)) this.#retry(row);
         break;
       case OutcomeKind.returned:
         counters.returned++;
-        placement.giveBack(row);
+        if (!placement.setAsideIfSentenced(row)) placement.giveBack(row);
         break;
       case OutcomeKind.quarantined:
         counters.quarantined++;
@@ -177,6 +178,12 @@ export class Settlement {
       default:
         unreachable(kind);
     }
+  }
+
+  /** The message has been in a worker's hands from its reading to its record. */
+  #survived(row: Row): void {
+    const { suspects, table } = this.#core;
+    if (suspects.size > 0) suspects.survived(table.shard[row] as ShardIndex, table.key[row] as SpoolKey);
   }
 
   #retry(row: Row): void {

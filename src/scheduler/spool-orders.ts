@@ -1,5 +1,10 @@
 import type { Row, ShardIndex, SpoolKey } from "../base/brands.js";
 import type { Core } from "./core.js";
+import { RowFlag } from "./message-table.js";
+import type { WorkerPort } from "./ports.js";
+
+/** Says why, in the rare case that nobody knows it any more. */
+const FORGOTTEN = "workers died with it in hand";
 
 /** What the owners of shards are told of their messages: new attempts and due times, and removals. */
 export class SpoolOrders {
@@ -54,10 +59,23 @@ export class SpoolOrders {
     const told = Math.min(room, owed.length);
     for (; room > 0 && owed.head !== 0; room--) {
       const row = owed.head as Row;
+      if (table.has(row, RowFlag.sentenced)) {
+        if (!port.roomForRare()) break;
+        this.#setAside(port, row, shard);
+        continue;
+      }
       placement.told(row);
       port.retire(row, shard, table.key[row] as SpoolKey);
     }
     if (owed.head !== 0) this.#core.block();
     return told;
+  }
+
+  #setAside(port: WorkerPort, row: Row, shard: ShardIndex): void {
+    const { table, placement, suspects } = this.#core;
+    const key = table.key[row] as SpoolKey;
+    const sentence = suspects.sentence(shard, key) ?? { shard, key, reason: FORGOTTEN, depth: "header" };
+    placement.told(row);
+    port.setAside({ kind: "setAside", row, ...sentence });
   }
 }

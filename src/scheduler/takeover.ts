@@ -102,7 +102,7 @@ export class Takeover {
       if (succession.settled.has(table.shard[row] as ShardIndex, table.key[row] as SpoolKey)) {
         counters.foundSettled++;
         placement.retire(row, true);
-      } else {
+      } else if (!placement.setAsideIfSentenced(row)) {
         counters.dropped++;
         placement.giveBack(row);
         if (!this.#disposal.explainDrop(row)) this.#unexplained.push(row);
@@ -119,16 +119,22 @@ export class Takeover {
     const state = table.state[row];
     if (state === State.free || workers.owner[table.shard[row]] !== worker) return;
     if (state !== State.retiring) {
-      if (table.attempts[row] > 0) placement.unsaved(row);
-    } else if (!table.has(row, RowFlag.disposing)) {
-      if (!table.has(row, RowFlag.owed)) placement.owe(row);
-    } else {
-      table.flags[row] &= ~RowFlag.disposing;
-      if (settled.has(table.shard[row] as ShardIndex, table.key[row] as SpoolKey)) {
-        counters.foundSettled++;
-        placement.owe(row);
-      } else placement.giveBack(row);
+      // One that another worker has in hand is looked at when it comes back.
+      const aside = state !== State.inFlight && placement.setAsideIfSentenced(row);
+      if (!aside && table.attempts[row] > 0) placement.unsaved(row);
+      return;
     }
+    const open = table.flags[row] & (RowFlag.disposing | RowFlag.sentenced);
+    const isSettled = open !== 0 && settled.has(table.shard[row] as ShardIndex, table.key[row] as SpoolKey);
+    if (isSettled) {
+      table.flags[row] &= ~open;
+      counters.foundSettled++;
+    } else if ((open & RowFlag.disposing) !== 0) {
+      table.flags[row] &= ~RowFlag.disposing;
+      if (!placement.setAsideIfSentenced(row)) placement.giveBack(row);
+      return;
+    }
+    if (!table.has(row, RowFlag.owed)) placement.owe(row);
   }
 
   #finish(succession: Succession, port: WorkerPort): void {

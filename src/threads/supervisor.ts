@@ -5,7 +5,8 @@
  * Owns      one seat per worker: its rings, its link, what of its shards is still to be announced
  * When full as many seats as `threads.workers`, never more
  * On failure a dead worker's ring is read to its end, its sessions are given up and its messages go back to waiting, then
- *           a fresh thread takes the seat, after a pause that grows while deaths repeat
+ *           a fresh thread takes the seat, after a pause that grows while deaths repeat. A worker that spins is ended and
+ *           goes the same way; what a dead worker had in hand gets a strike
  */
 import { assert } from "../base/assert.js";
 import type { ShardIndex, SpoolKey, WorkerIndex } from "../base/brands.js";
@@ -13,6 +14,7 @@ import type { Clock } from "../base/clock.js";
 import { messageOf } from "../base/fault.js";
 import type { CompiledConfig } from "../config/compiled.js";
 import { SharedState } from "../protocol/layout/shared-state.js";
+import { messageId, nodeDigits } from "../protocol/message-id.js";
 import type { DownMessage, LogSegment, UpMessage } from "../protocol/messages.js";
 import { Counter } from "../protocol/metrics.js";
 import { Bell } from "../ring/doorbell.js";
@@ -20,8 +22,12 @@ import { ringBytes } from "../ring/ring.js";
 import type { WorkerEvents, WorkerPort } from "../scheduler/ports.js";
 import type { LogTail } from "../worker/events/log-tail.js";
 import type { WorkerInit } from "../worker/init.js";
+import { threadCpuMs } from "../worker/os-thread.js";
+import type { OpenHands } from "./open-hands.js";
 import { WorkerPool } from "./pool.js";
 import { ShardProgress } from "./shard-progress.js";
+import { doing } from "./strikes.js";
+import { Watchdog } from "./watchdog.js";
 import { WorkerLink } from "./worker-link.js";
 
 const UP_RING_BYTES = 1 << 20;
@@ -42,6 +48,8 @@ export interface SupervisorEvents {
   lost(index: WorkerIndex, reason: string): Promise<void>;
   /** A rare frame that is not the supervisor's business. */
   message(index: WorkerIndex, message: UpMessage): void;
+  /** Something that an operator must know; one line. */
+  notice(line: string): void;
 }
 
 /** What the supervisor is made of. */
@@ -59,6 +67,8 @@ export interface SupervisorParts {
   readonly segment: () => LogSegment;
   /** What the log of earlier runs says. */
   readonly log: LogTail;
+  /** What the workers have in hand, and what the dead ones died of. */
+  readonly hands: OpenHands;
   /** Where frames of a dying worker go. */
   readonly events: WorkerEvents;
 }
@@ -68,6 +78,9 @@ interface Seat {
   readonly progress: Map<ShardIndex, ShardProgress>;
   link: WorkerLink;
   threadId: number;
+  osThread: number;
+  /** Why the watchdog ended the thread, null while it did not. */
+  ended: string | null;
   open: boolean;
   listening: boolean;
   startedMs: number;
@@ -83,6 +96,8 @@ export class Supervisor {
   readonly #seats: Seat[] = [];
   #listen = false;
   #stopping: DownMessage | null = null;
+  readonly #watchdog: Watchdog;
+  #watch: NodeJS.Timeout | null = null;
   #living = 0;
   #whenAllGone: (() => void) | null = null;
 
@@ -90,6 +105,7 @@ export class Supervisor {
     this.#parts = parts;
     this.#events = events;
     this.#pool = new WorkerPool(parts.config.threads.workers);
+    this.#watchdog = new Watchdog(parts.config.threads.watchdogTimeoutMs, threadCpuMs);
   }
 
   /** Starts all workers; `ready` tells of each. */
@@ -99,6 +115,9 @@ export class Supervisor {
       for (const shard of this.#parts.shards[index] ?? []) progress.set(shard, new ShardProgress());
       this.#seats.push(this.#launch(index as WorkerIndex, progress, FIRST_PAUSE_MS));
     }
+    (this.#parts.shared.counters(0)[Counter.messageStrikes] as number) += this.#parts.hands.found;
+    this.#watch = setInterval(() => this.#lookAfterAll(), this.#watchdog.intervalMs);
+    this.#watch.unref();
   }
 
   /** The links in the order of the workers, dead ones included. */
@@ -137,6 +156,7 @@ export class Supervisor {
   /** Asks all workers to stop within `deadlineMs`, then ends their threads. Resolves when none is left. */
   async stop(deadlineMs: number): Promise<void> {
     this.#stopping = { kind: "stop", deadlineMs };
+    if (this.#watch !== null) clearInterval(this.#watch);
     for (const seat of this.#seats) if (seat.timer !== null) clearTimeout(seat.timer);
     const gone = new Promise<void>((resolve) => {
       this.#whenAllGone = resolve;
@@ -170,6 +190,8 @@ export class Supervisor {
       progress,
       link,
       threadId: 0,
+      osThread: 0,
+      ended: null,
       open: false,
       listening: false,
       startedMs: this.#parts.clock.monoMs(),
@@ -186,11 +208,13 @@ export class Supervisor {
         settled: log.settledIn(shard),
         newest: Math.max(log.newestIn(shard), told.newest),
         known: told.known,
+        sentences: this.#parts.hands.strikes.sentencesIn(shard),
       })),
       up,
       down,
       shared: shared.memory,
       logShared: this.#parts.logShared,
+      hands: this.#parts.hands.memory,
       segment: this.#parts.segment(),
       ports: this.#parts.ports,
       sink: this.#parts.sink,
@@ -208,9 +232,13 @@ export class Supervisor {
       case "opened":
         seat.open = true;
         seat.threadId = message.threadId;
+        seat.osThread = message.osThread;
         for (const { shard, lastKey } of message.shards) seat.progress.get(shard)?.opened(lastKey);
         this.#events.ready(seat.index, seat.link);
         this.#tellToListen(seat);
+        break;
+      case "quarantined":
+        this.#parts.hands.strikes.gone(message.shard, message.key);
         break;
       case "loaded":
         seat.progress.get(message.shard)?.loaded();
@@ -231,6 +259,46 @@ export class Supervisor {
   #save(shard: ShardIndex, key: SpoolKey): void {
     const owner = this.#seats.find((seat) => seat.progress.has(shard));
     if (owner?.link.send({ kind: "save", shard, key }) === true) owner.link.publish();
+  }
+
+  /** A strike for what a dead worker had in hand. Returns what the operator hears of it. */
+  #blame(index: WorkerIndex): string {
+    const { config, shared, hands } = this.#parts;
+    const held = hands.hands.held(index);
+    if (held === null) return "";
+    (shared.counters(0)[Counter.messageStrikes] as number)++;
+    const deaths = hands.strikes.strike(held);
+    const id = messageId(nodeDigits(config.node.nodeId), held.shard, held.key);
+    return `; it was ${doing(held.work)} message ${id}, whose strike ${deaths} this is`;
+  }
+
+  #lookAfterAll(): void {
+    const { clock, shared } = this.#parts;
+    this.#watchdog.begin(clock.monoMs());
+    for (const seat of this.#seats) {
+      // One that starts checks its shards' pages, and so does one that opens a shard anew: that takes its time.
+      const mends = (shared.counters(1 + seat.index)[Counter.shardsUnhealthy] as number) > 0;
+      if (!seat.open || seat.ended !== null || mends) this.#watchdog.pass(seat.index);
+      else this.#lookAfter(seat, shared.beat(1 + seat.index)[0] as number);
+    }
+  }
+
+  #lookAfter(seat: Seat, beats: number): void {
+    const { config, shared } = this.#parts;
+    const forMs = config.threads.watchdogTimeoutMs;
+    const silent = `no turn for more than ${forMs / 1000} s`;
+    switch (this.#watchdog.look(seat.index, beats, seat.osThread)) {
+      case "spins":
+        seat.ended = `ended by the watchdog: ${silent}, and not for waiting`;
+        (shared.counters(0)[Counter.workersStuck] as number)++;
+        void this.#pool.kill(seat.threadId);
+        break;
+      case "waits":
+        this.#events.notice(`worker ${seat.index} has taken ${silent}; it waits for the disk, or for the processor`);
+        break;
+      default:
+        break;
+    }
   }
 
   #tellToListen(seat: Seat): void {
@@ -258,7 +326,8 @@ export class Supervisor {
       return;
     }
     (shared.counters(0)[Counter.workersLost] as number)++;
-    const accounted = this.#events.lost(seat.index, reason);
+    const blamed = this.#blame(seat.index);
+    const accounted = this.#events.lost(seat.index, (seat.ended ?? reason) + blamed);
     for (const progress of seat.progress.values()) progress.lost();
     const lived = clock.monoMs() - seat.startedMs;
     const pauseMs = lived > HEALTHY_MS ? FIRST_PAUSE_MS : Math.min(LONGEST_PAUSE_MS, seat.pauseMs * 2);
@@ -266,7 +335,10 @@ export class Supervisor {
       assert(this.#seats[seat.index] === seat, "a seat is taken by one worker at a time");
       this.#seats[seat.index] = this.#launch(seat.index, seat.progress, pauseMs);
     };
-    void accounted.then(() => {
+    const { hands, strikes } = this.#parts.hands;
+    void Promise.all([accounted, strikes.saved()]).then(() => {
+      // Only now: a strike that is not on disk yet is found here by the next start.
+      hands.clear(seat.index);
       if (this.#stopping === null) seat.timer = setTimeout(replace, seat.pauseMs);
       else if (this.#living === 0) this.#whenAllGone?.();
     });

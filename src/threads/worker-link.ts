@@ -24,7 +24,7 @@ import {
   Retired,
   SessionFrame,
 } from "../protocol/layout/frames.js";
-import type { Dispose, DownMessage, PathDefinition, UpMessage } from "../protocol/messages.js";
+import type { Dispose, DownMessage, PathDefinition, SetAside, UpMessage } from "../protocol/messages.js";
 import type { Bell } from "../ring/doorbell.js";
 import { RingReader, RingWriter } from "../ring/ring.js";
 import type { WorkerEvents, WorkerPort } from "../scheduler/ports.js";
@@ -32,7 +32,7 @@ import type { ShardProgress } from "./shard-progress.js";
 
 /** Room kept for the largest fixed frame, header included. */
 const FRAME_BYTES = 48;
-/** Room kept for a `dispose` or `definePath`; larger ones are cut by their makers (response text, host lists). */
+/** Room kept for a `dispose`, `setAside` or `definePath`; larger ones are cut by their makers (response text, host lists). */
 const RARE_BYTES = 64 * 1024;
 
 const packr = new Packr({ useRecords: false });
@@ -99,6 +99,10 @@ export class WorkerLink implements WorkerPort {
 
   dispose(message: Dispose): void {
     this.send(message);
+  }
+
+  setAside(order: SetAside): void {
+    this.send(order);
   }
 
   /** Sends a rare frame. Returns false when there is no room (the caller tries again in a later turn). */

@@ -10,14 +10,18 @@
 import type { Row, ShardIndex, SpoolKey } from "../base/brands.js";
 import type { Durability } from "../config/compiled.js";
 import { OutcomeFlag, OutcomeKind } from "../protocol/layout/frames.js";
+import { type Hand, Work } from "../protocol/layout/hands.js";
 import { createdMs, messageId } from "../protocol/message-id.js";
-import type { Dispose } from "../protocol/messages.js";
+import type { Dispose, SetAside } from "../protocol/messages.js";
 import { Counter } from "../protocol/metrics.js";
 import { isTerminal, type ResponseText } from "../protocol/records.js";
 import { NO_ATTEMPT } from "./events/record.js";
 import type { Journal } from "./journal.js";
 import type { Shards } from "./shards.js";
 import type { Envelope, SpooledMessage, Unreadable } from "./spool/envelope.js";
+
+/** Pause between two tries to move messages to quarantine, on a disk that does not take them. */
+const RETRY_MS = 5000;
 
 /** See the file's header. */
 export class Decisions {
@@ -26,10 +30,15 @@ export class Decisions {
   readonly #shards: Shards;
   readonly #journal: Journal;
   readonly #counters: Float64Array;
+  readonly #hand: Hand;
   readonly #answer: (row: Row, kind: OutcomeKind, flags: number) => void;
+  /** Messages that could not be moved to quarantine yet. */
+  #waiting: SetAside[] = [];
+  #retryMs = 0;
 
   /**
    * @param node see `nodeDigits`.
+   * @param hand the worker's note of what it works on.
    * @param answer tells the scheduler what became of an order: `disposed` when a terminal record is written (it leaves
    *   after the log), `returned` when none was.
    */
@@ -39,6 +48,7 @@ export class Decisions {
     shards: Shards,
     journal: Journal,
     counters: Float64Array,
+    hand: Hand,
     answer: (row: Row, kind: OutcomeKind, flags: number) => void,
   ) {
     this.#node = node;
@@ -46,14 +56,22 @@ export class Decisions {
     this.#shards = shards;
     this.#journal = journal;
     this.#counters = counters;
+    this.#hand = hand;
     this.#answer = answer;
   }
 
   /** The scheduler has decided about a message without a session: its record, and what follows from it. */
   dispose(order: Dispose): void {
-    const { shard, key, row, record, response } = order;
+    const { shard, key, record } = order;
+    this.#hand.take(shard, key, Work.reading);
     const found = this.#shards.read(shard, key);
-    if (isTerminal(record) && this.#notNow(order, found)) return;
+    this.#hand.take(shard, key, Work.deciding);
+    if (!isTerminal(record) || !this.#notNow(order, found)) this.#carryOut(order, found);
+    this.#hand.free();
+  }
+
+  #carryOut(order: Dispose, found: SpooledMessage | Unreadable): void {
+    const { shard, key, row, record, response } = order;
     if (found.kind === "message" && record !== "Rejection") {
       const facts = {
         id: messageId(this.#node, shard, key),
@@ -75,6 +93,23 @@ export class Decisions {
       if (record === "TransientFailure") (this.#counters[Counter.transientFailures] as number)++;
       this.#shards.own(shard).reschedule(key, order.attempts, order.dueMs);
     }
+  }
+
+  /** Workers died of a message: it goes to quarantine; until that succeeds it stays in the spool, and is asked for again. */
+  setAside(order: SetAside): void {
+    const { shard, key, row } = order;
+    this.#hand.take(shard, key, Work.settingAside);
+    const result = this.#shards.own(shard).sentenced.setAside(order, row);
+    if (result === "stays") this.#waiting.push(order);
+    else if (result === "missing") this.lost(shard, key);
+    this.#hand.free();
+  }
+
+  /** Tries again what could not be moved, now and then. */
+  sweep(nowMs: number): void {
+    if (this.#waiting.length === 0 || nowMs < this.#retryMs) return;
+    this.#retryMs = nowMs + RETRY_MS;
+    for (const order of this.#waiting.splice(0)) this.setAside(order);
   }
 
   /** An end that is not to be written: of what cannot be read now, of what exists after all, of what is lost already. */
@@ -106,7 +141,7 @@ export class Decisions {
     this.#unread(shard, key, null, `lost: ${why}`);
   }
 
-  /** An entry was damaged and is in quarantine now: the end of the message, as far as the log is concerned. */
+  /** An entry was damaged, or deadly, and is in quarantine now: the end of the message, as far as the log is concerned. */
   quarantined(shard: ShardIndex, key: SpoolKey, reason: string, known: Envelope | null): void {
     (this.#counters[Counter.spoolQuarantined] as number)++;
     this.#unread(shard, key, known, `moved to quarantine: ${reason}`);

@@ -1,6 +1,6 @@
 import type { ShardIndex, WorkerIndex } from "../base/brands.js";
 import type { CompiledConfig } from "../config/compiled.js";
-import type { LogSegment } from "../protocol/messages.js";
+import type { LogSegment, Sentence } from "../protocol/messages.js";
 
 /** Rows with `after < key <= through` of a shard are to be announced to the scheduler. */
 export interface KeyRange {
@@ -18,6 +18,8 @@ export interface ShardInit {
   readonly newest: number;
   /** This process has had the shard open before, so its pages need no check. */
   readonly known: boolean;
+  /** Messages that workers died of: they are moved to quarantine instead of being taken apart. */
+  readonly sentences: readonly Sentence[];
 }
 
 /** What a worker is given when it starts; structured-cloned by the pool. */
@@ -34,6 +36,8 @@ export interface WorkerInit {
   readonly shared: SharedArrayBuffer;
   /** See `worker/events/log-shared.ts`. */
   readonly logShared: SharedArrayBuffer;
+  /** See `protocol/layout/hands.ts`: a file to map, or the memory itself. */
+  readonly hands: string | SharedArrayBuffer;
   /** The log segment to begin with. */
   readonly segment: LogSegment;
   /** Ports of the listeners, in the configuration's order, as reserved by the main thread. */

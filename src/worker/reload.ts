@@ -8,8 +8,10 @@
  *           reported as a fault, and what was not announced stays on disk for the next start
  */
 import type { ShardIndex, SpoolKey } from "../base/brands.js";
-import { type Fault, Fault as FaultError, messageOf } from "../base/fault.js";
-import type { KeyRange } from "./init.js";
+import { dieAsOrdered } from "../base/failpoints.js";
+import { Fault } from "../base/fault.js";
+import { type Hand, Work } from "../protocol/layout/hands.js";
+import type { KeyRange, ShardInit } from "./init.js";
 import type { Replay, ReplaySink } from "./spool/replay.js";
 import type { Shard } from "./spool/shard.js";
 
@@ -28,6 +30,8 @@ export interface ReloadParts {
     attempts: number,
     dueMs: number,
   ) => boolean;
+  /** The worker's note of what it works on. */
+  readonly hand: Hand;
   readonly loaded: (shard: ShardIndex, rows: number, quarantined: number, settled: number) => void;
   readonly failed: (fault: Fault) => void;
 }
@@ -57,12 +61,13 @@ export class Reload {
   }
 
   /**
-   * Adds a shard. Only rows in `ranges` are announced; all are counted. Those of `settled` have their terminal record from
-   * an earlier run and leave the spool.
+   * Adds a shard. Only rows in its ranges are announced; all are counted. Those that are settled have their terminal
+   * record from an earlier run and leave the spool; those that are sentenced go to quarantine.
    */
-  add(shard: Shard, ranges: readonly KeyRange[], settled: Float64Array): void {
+  add(shard: Shard, { announce: ranges, settled, sentences }: ShardInit): void {
     const from = ranges[0]?.after ?? Number.MAX_SAFE_INTEGER;
     const ended: ReadonlySet<number> = new Set(settled);
+    shard.sentenced.begin(sentences, ended);
     const scan: Scan = {
       shard,
       replay: shard.replay(
@@ -76,7 +81,9 @@ export class Reload {
 
   #sink(shard: Shard, ranges: readonly KeyRange[], ended: ReadonlySet<number>, onSettled: () => void): ReplaySink {
     return {
+      onBegin: (key) => this.#parts.hand.take(shard.index, key, Work.announcing),
       onRow: (key, queue, size, attempts, dueMs) => {
+        dieAsOrdered("spool.announce", queue);
         if (!ranges.some((range) => key > range.after && key <= range.through)) return;
         if (ended.has(key)) {
           onSettled();
@@ -97,10 +104,14 @@ export class Reload {
     let finished: boolean;
     try {
       finished = scan.replay.step(ROWS_PER_STEP);
+      this.#parts.hand.free();
     } catch (error) {
+      // What the storage throws comes as a fault. Anything else is a bug that this row has met: the thread dies of it, and
+      // the note names the row.
+      if (!(error instanceof Fault)) throw error;
+      this.#parts.hand.free();
       this.#scans.shift();
-      const fault = error instanceof FaultError ? error : new FaultError("spool.damaged", messageOf(error));
-      this.#parts.failed(fault);
+      this.#parts.failed(error);
       return;
     }
     if (finished && this.#sendHeld()) this.#finish(scan);

@@ -18,10 +18,10 @@ import { systemRandom } from "../base/random.js";
 import type { Reactor } from "../native/binding.js";
 import { loadNative } from "../native/load.js";
 import type { CloseReason } from "../protocol/layout/frames.js";
+import type { Hand } from "../protocol/layout/hands.js";
 import { SharedState } from "../protocol/layout/shared-state.js";
-import { createdMs, nodeDigits } from "../protocol/message-id.js";
+import { nodeDigits } from "../protocol/message-id.js";
 import type { DownMessage, LogSegment } from "../protocol/messages.js";
-import type { ResponseText } from "../protocol/records.js";
 import { Bell, Sleeper } from "../ring/doorbell.js";
 import { contentFlags } from "./content-flags.js";
 import { Decisions } from "./decisions.js";
@@ -34,13 +34,15 @@ import { IngressListener } from "./ingress/listener.js";
 import type { WorkerInit } from "./init.js";
 import { Journal } from "./journal.js";
 import { Names } from "./names.js";
+import { openHand } from "./open-hand.js";
+import { osThread } from "./os-thread.js";
+import { RECEIVED, receptionFacts } from "./reception-facts.js";
 import { Reload } from "./reload.js";
 import { Reports } from "./reports.js";
 import { type SchedulerCommands, SchedulerLink } from "./scheduler-link.js";
 import { Shards } from "./shards.js";
 import { isStoreError } from "./spool/lmdb-store.js";
 
-const RECEIVED: ResponseText = { code: 250, enhanced: [2, 0, 0], content: "OK", command: null };
 /** Receive arena, shared by all connections of the thread. */
 const ARENA_BYTES = 1 << 20;
 /** Frames of the scheduler taken per turn. */
@@ -70,6 +72,8 @@ class ResidentWorker implements SchedulerCommands {
   readonly #journal: Journal;
   readonly #reactor: Reactor;
   readonly #sleeper: Sleeper;
+  readonly #hand: Hand;
+  readonly #beat: Float64Array;
   readonly #shards: Shards;
   readonly #decisions: Decisions;
   readonly #reload: Reload;
@@ -95,6 +99,8 @@ class ResidentWorker implements SchedulerCommands {
     this.#shared = new SharedState(init.shared);
     this.#counters = this.#shared.counters(1 + init.index);
     this.#node = nodeDigits(config.node.nodeId);
+    this.#beat = this.#shared.beat(1 + init.index);
+    this.#hand = openHand(init);
     const bell = new Bell(this.#shared.words, SharedState.bellIndex(0));
     this.#link = new SchedulerLink(init.up, init.down, bell);
     this.#reports = new Reports(this.#link);
@@ -132,10 +138,12 @@ class ResidentWorker implements SchedulerCommands {
       this.#shards,
       this.#journal,
       this.#counters,
+      this.#hand,
       (row, kind, flags) => this.#reports.outcome(row, 0 as SessionId, kind, flags, 0),
     );
     this.#reload = new Reload({
       roomy: () => this.#link.roomy,
+      hand: this.#hand,
       announce: (shard, key, queue, size, attempts, dueMs) =>
         this.#link.accepted(shard, key, queue, size, attempts, dueMs),
       loaded: (shard, rows, quarantined, settled) =>
@@ -147,10 +155,10 @@ class ResidentWorker implements SchedulerCommands {
     this.#listeners = config.smtpListeners.map((listener, index) => this.#makeListener(listener, index));
     this.#sweepTimer = setInterval(() => this.#sweep(), SWEEP_MS);
     process.on("unhandledRejection", this.#onStray);
-    for (const { shard, announce, settled } of init.shards) {
-      this.#reload.add(this.#shards.own(shard), announce, settled);
-    }
-    this.#reports.message({ kind: "opened", threadId, shards: this.#shards.lastKeys() });
+    for (const shard of init.shards) this.#reload.add(this.#shards.own(shard.shard), shard);
+    this.#reports.message({ kind: "opened", threadId, osThread: osThread(), shards: this.#shards.lastKeys() });
+    // Known before the first turn, or the watchdog could not end a thread that never comes out of it.
+    this.#link.publish();
     wake();
   }
 
@@ -166,20 +174,8 @@ class ResidentWorker implements SchedulerCommands {
       durability: this.#init.config.spool.durability,
       flagsOf: contentFlags,
       logHealthy: () => this.#journal.healthy,
-      logReception: (stored, i) => {
-        const { transaction, ids } = stored;
-        const { recipient, queue } = transaction.recipients[i]!;
-        const { sender, reception, meta } = transaction;
-        const createdAt = createdMs(transaction.firstKey);
-        const facts = {
-          id: ids[i]!,
-          envelope: { sender, recipient, queue, reception, meta },
-          size: transaction.content.length,
-          createdMs: createdAt,
-          numAttempts: 0,
-        };
-        this.#journal.message("Reception", facts, RECEIVED, NO_ATTEMPT, null);
-      },
+      logReception: (stored, i) =>
+        this.#journal.message("Reception", receptionFacts(stored, i), RECEIVED, NO_ATTEMPT, null),
       announce: (shard, key, queue, size) => this.#link.accepted(shard, key, queue, size, 0, 0),
     });
   }
@@ -199,6 +195,7 @@ class ResidentWorker implements SchedulerCommands {
       lost: (shard, key) => this.#decisions.lost(shard, key),
       wanted: (shard, key) => this.#reports.message({ kind: "wanted", shard, key }),
       read: (shard, key) => this.#shards.read(shard, key),
+      hand: this.#hand,
       releaseBody: (content) => this.#shards.releaseBody(content),
       remove: (shard, key, row) => this.#shards.removeSoon(shard, key, row),
       log: (kind, message, response, attempt, reason) =>
@@ -226,6 +223,7 @@ class ResidentWorker implements SchedulerCommands {
 
   #turn(): void {
     if (this.#closing) return;
+    (this.#beat[0] as number)++;
     this.#sleeper.stayAwake();
     const read = this.#link.drain(this, FRAMES_PER_TURN);
     const announced = this.#intake.retryAnnouncements();
@@ -261,6 +259,7 @@ class ResidentWorker implements SchedulerCommands {
   #sweep(): void {
     for (const listener of this.#listeners) listener.sweep();
     this.#egress.sweep();
+    this.#decisions.sweep(this.#clock.monoMs());
     this.#reactor.requestTurn();
   }
 
@@ -296,6 +295,9 @@ class ResidentWorker implements SchedulerCommands {
         return;
       case "dispose":
         this.#decisions.dispose(message);
+        return;
+      case "setAside":
+        this.#decisions.setAside(message);
         return;
       case "letGo":
         this.#shards.letGo(message.shard);
@@ -342,8 +344,6 @@ class ResidentWorker implements SchedulerCommands {
       this.#fault(error instanceof Fault ? error : new Fault("log.unwritable", messageOf(error)));
     }
   }
-
-  // ── trouble ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** lmdb-js rejects promises that nobody can hold: then nothing of the storage is believed until it was opened anew. */
   readonly #onStray = (reason: unknown): void => {

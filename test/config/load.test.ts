@@ -15,7 +15,7 @@ test("an empty file is the sandbox with its defaults", () => {
     assert.deepEqual(warnings, []);
     assert.deepEqual(files, [join(directory, "hikyaku.toml")]);
     assert.deepEqual(config.node, { hostname: hostname(), dataDir: join(directory, "var"), nodeId: "" });
-    assert.deepEqual(config.threads, { workers: Math.max(1, availableParallelism() - 1) });
+    assert.deepEqual(config.threads, { workers: Math.max(1, availableParallelism() - 1), watchdogTimeoutMs: 30_000 });
     assert.deepEqual(config.delivery, { mode: "sandbox" });
     assert.deepEqual(config.spool, {
       path: join(directory, "var/spool"),

@@ -4,9 +4,9 @@ import { SeededRandom } from "../../src/base/random.js";
 import type { PathConfig, QueueConfig } from "../../src/config/compiled.js";
 import { type CloseReason, OutcomeFlag, OutcomeKind, SessionChange } from "../../src/protocol/layout/frames.js";
 import { SpoolKeys } from "../../src/protocol/message-id.js";
-import type { Dispose, PathDefinition, Route } from "../../src/protocol/messages.js";
+import type { Dispose, PathDefinition, Route, Sentence, SetAside } from "../../src/protocol/messages.js";
 import { audit } from "../../src/scheduler/audit.js";
-import type { WorkerEvents, WorkerPort } from "../../src/scheduler/ports.js";
+import type { Suspects, WorkerEvents, WorkerPort } from "../../src/scheduler/ports.js";
 import { Scheduler } from "../../src/scheduler/scheduler.js";
 import { pathConfig, queueConfig } from "./support.js";
 
@@ -32,6 +32,7 @@ export class RecordingPort implements WorkerPort {
   readonly retired: { readonly row: Row; readonly key: SpoolKey }[] = [];
   readonly rescheduled: { readonly key: SpoolKey; readonly attempts: number; readonly dueMs: number }[] = [];
   readonly disposed: Dispose[] = [];
+  readonly aside: SetAside[] = [];
   readonly #up: ((sink: WorkerEvents) => void)[] = [];
 
   constructor(index: number) {
@@ -68,6 +69,9 @@ export class RecordingPort implements WorkerPort {
   dispose(message: Dispose): void {
     this.disposed.push(message);
   }
+  setAside(order: SetAside): void {
+    this.aside.push(order);
+  }
   drain(sink: WorkerEvents, max: number): number {
     const batch = this.#up.splice(0, max);
     for (const frame of batch) frame(sink);
@@ -94,6 +98,10 @@ export class Harness {
   readonly asked: { readonly domain: string; readonly answer: (route: Route) => void }[] = [];
   answerLate = false;
   questions = 0;
+  /** Messages that workers died of often enough. */
+  readonly sentenced = new Map<SpoolKey, Sentence>();
+  /** What the scheduler told about suspects, in order. */
+  readonly heard: string[] = [];
   readonly #keys: SpoolKeys[];
   readonly #refs = new Map<string, QueueRef>();
 
@@ -120,11 +128,32 @@ export class Harness {
       maxMessages: 200_000,
       shards: owned,
       ports: this.ports,
+      suspects: this.#suspects(),
     });
   }
 
   get port(): RecordingPort {
     return this.ports[0];
+  }
+
+  #suspects(): Suspects {
+    const { sentenced, heard } = this;
+    return {
+      get size() {
+        return sentenced.size;
+      },
+      sentence: (_shard, key) => sentenced.get(key) ?? null,
+      survived: (_shard, key) => heard.push(`survived ${key}`),
+      gone: (_shard, key) => {
+        heard.push(`gone ${key}`);
+        sentenced.delete(key);
+      },
+    };
+  }
+
+  /** Two workers have died of this message. */
+  sentence(key: SpoolKey): void {
+    this.sentenced.set(key, { shard: 0 as ShardIndex, key, reason: "it kills", depth: "envelope" });
   }
 
   /** Has a worker announce messages; returns their keys. */

@@ -2,7 +2,7 @@ import type { PathId, QueueRef, Row, SessionId, ShardIndex, SpoolKey, WorkerInde
 import type { ManualClock } from "../../src/base/clock.js";
 import { type Random, randomInt } from "../../src/base/random.js";
 import { type CloseReason, OutcomeFlag, OutcomeKind, SessionChange } from "../../src/protocol/layout/frames.js";
-import type { Dispose, PathDefinition } from "../../src/protocol/messages.js";
+import type { Dispose, PathDefinition, SetAside } from "../../src/protocol/messages.js";
 import { isTerminal } from "../../src/protocol/records.js";
 import type { WorkerEvents, WorkerPort } from "../../src/scheduler/ports.js";
 import { type Ledger, type Message, must } from "./ledger.js";
@@ -57,6 +57,8 @@ interface UpFrame {
 export class FakeWorker implements WorkerPort {
   readonly index: WorkerIndex;
   alive = true;
+  /** It has met a message that kills: the world lets it die before it does anything else. */
+  diesOf: Message | null = null;
   readonly #outside: Outside;
   readonly #owned: ReadonlySet<number>;
   #down: (() => void)[] = [];
@@ -132,6 +134,7 @@ export class FakeWorker implements WorkerPort {
       const message = ledger.find(shard, key);
       must(session.message === null, "a session has two messages in hand");
       must(!message.inHand, "a message is in two hands");
+      must(message.deaths < 2, "a message that killed twice is given to a session");
       must(attempts === message.failures, `attempts: ${attempts} said, ${message.failures} made`);
       must(clock.steadyMs() >= message.notBeforeMs, "a message is tried before its time");
       session.row = row;
@@ -179,6 +182,11 @@ export class FakeWorker implements WorkerPort {
     }
     this.#write(() => {
       const { ledger } = this.#outside;
+      if (message.deadly === "deciding" && message.stored) {
+        must(message.deaths < 3, "a message that killed three times is decided about");
+        this.diesOf = message;
+        return;
+      }
       if (isTerminal(order.record)) {
         must(!message.inHand, "the end of a message in hand is decided");
         if (message.stored) ledger.record(message);
@@ -193,6 +201,22 @@ export class FakeWorker implements WorkerPort {
       } else {
         this.#store(message, order.attempts, order.dueMs);
       }
+    });
+  }
+
+  setAside(order: SetAside): void {
+    must(this.#owned.has(order.shard), "a message is set aside by its owner");
+    this.#write(() => {
+      const { ledger, random } = this.#outside;
+      const message = ledger.find(order.shard, order.key);
+      must(message.deaths >= 2 && !message.inHand, "only what killed twice is set aside");
+      if (message.stored) ledger.record(message);
+      if (random.next() < 0.1) {
+        this.#slow.push({ message, row: order.row });
+        return;
+      }
+      message.stored = false;
+      this.#send({ arrive: (sink) => sink.retired(this.index, order.row) });
     });
   }
 
@@ -238,8 +262,12 @@ export class FakeWorker implements WorkerPort {
     }
     const frames = this.#down.splice(0, Math.min(this.#written, weather.pace));
     this.#written -= frames.length;
-    for (const frame of frames) frame();
+    for (const frame of frames) {
+      frame();
+      if (this.diesOf !== null) return;
+    }
     for (const [id, session] of this.#sessions) {
+      if (this.diesOf !== null) return;
       if (session.message !== null) {
         if (session.doneMs <= clock.monoMs()) this.#finish(id, session, session.message);
       } else if (random.next() < weather.drops) {
@@ -267,7 +295,7 @@ export class FakeWorker implements WorkerPort {
       if (message !== null) {
         message.inHand = false;
         // Perhaps the receiver took it, and even the record was written, but nobody will hear of it but from the log.
-        if (message.stored && random.next() < 0.3) {
+        if (message.stored && message.deadly === "no" && random.next() < 0.3) {
           ledger.take(message);
           if (random.next() < 0.4) message.windows++;
           else {
@@ -286,6 +314,10 @@ export class FakeWorker implements WorkerPort {
   #finish(id: SessionId, session: Session, message: Message): void {
     const { weather, random } = this.#outside;
     const { row } = session;
+    if (message.deadly === "sending" && message.stored) {
+      this.diesOf = message;
+      return;
+    }
     session.row = 0 as Row;
     session.message = null;
     message.inHand = false;

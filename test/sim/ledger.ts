@@ -32,6 +32,10 @@ export interface Message {
   taken: number;
   /** Times that a worker died between a receiver's taking it and the record: each allows one more delivery. */
   windows: number;
+  /** What a worker dies of when it does it. */
+  readonly deadly: "no" | "sending" | "deciding";
+  /** Workers that died of it. */
+  deaths: number;
   /** In the hands of a session that lives. */
   inHand: boolean;
 }

@@ -10,6 +10,7 @@ for (const seed of SEEDS) {
     const result = simulate(seed, STEPS);
     if (!result.ok) assert.fail(`seed ${seed}, step ${result.step}: ${String(result.error)}`);
     assert.ok(result.summary.delivered > 100, "something was delivered");
+    assert.ok(result.summary.setAside > 0, "something killed twice");
   });
 }
 

@@ -4,6 +4,7 @@ import { randomInt, SeededRandom } from "../../src/base/random.js";
 import { SpoolKeys } from "../../src/protocol/message-id.js";
 import { audit } from "../../src/scheduler/audit.js";
 import { RowFlag, State } from "../../src/scheduler/message-table.js";
+import type { Suspects } from "../../src/scheduler/ports.js";
 import { retryIntervalMs } from "../../src/scheduler/retry-plan.js";
 import { Scheduler } from "../../src/scheduler/scheduler.js";
 import { FakeWorker, type Outside, someRing, type Weather } from "./fake-worker.js";
@@ -25,6 +26,8 @@ export interface Summary {
   readonly returned: number;
   readonly duplicates: number;
   readonly deaths: number;
+  /** Messages in quarantine, because they killed twice. */
+  readonly setAside: number;
   readonly parked: number;
   readonly sessions: number;
   readonly turns: number;
@@ -52,6 +55,9 @@ export class World {
   readonly #names: string[];
   /** Dead workers whose last records were not looked for yet. */
   readonly #unread = new Set<WorkerIndex>();
+  /** Messages that workers died of. */
+  readonly #struck = new Set<Message>();
+  #setAside = 0;
   #nextTurnMs = 0;
   #turns = 0;
   #deaths = 0;
@@ -101,6 +107,7 @@ export class World {
       maxMessages: MAX_MESSAGES,
       shards: this.#shards,
       ports: this.#workers,
+      suspects: this.#suspects(),
     });
   }
 
@@ -125,6 +132,7 @@ export class World {
       );
       this.#clock.advance(Math.max(1, Math.min(this.#nextEventMs(), 3_600_000)));
       this.#settleDown();
+      for (const worker of this.#workers) if (!worker.alive) this.#restore(worker.index);
     }
     this.#ledger.mustBeSettled();
     while (this.#nextTurnMs !== Number.POSITIVE_INFINITY) {
@@ -184,6 +192,8 @@ export class World {
         failures: 0,
         notBeforeMs: later,
         records: 0,
+        deadly: random.next() < 0.01 ? (random.next() < 0.7 ? "sending" : "deciding") : "no",
+        deaths: 0,
         taken: 0,
         windows: 0,
         inHand: false,
@@ -208,7 +218,14 @@ export class World {
 
   #kill(): void {
     const worker = this.#workers[randomInt(this.#random, 0, WORKERS - 1)];
-    if (!worker.alive) return;
+    if (worker.alive) this.#die(worker);
+  }
+
+  #die(worker: FakeWorker): void {
+    if (worker.diesOf !== null) {
+      worker.diesOf.deaths++;
+      this.#struck.add(worker.diesOf);
+    }
     this.#deaths++;
     worker.die();
     while (worker.drain(this.scheduler, 16) > 0) {}
@@ -216,6 +233,28 @@ export class World {
     this.#unread.add(worker.index);
     if (this.#random.next() < 0.5) this.#readLog(worker.index);
     this.#touch();
+  }
+
+  /** A worker's death is known to be the message's that it had in hand. */
+  #suspects(): Suspects {
+    const ledger = this.#ledger;
+    const struck = this.#struck;
+    return {
+      get size() {
+        return struck.size;
+      },
+      sentence: (shard, key) =>
+        ledger.find(shard, key).deaths < 2 ? null : { shard, key, reason: "it kills", depth: "envelope" },
+      survived: (shard, key) => {
+        const message = ledger.find(shard, key);
+        if (message.deaths < 2 && struck.delete(message)) message.deaths = 0;
+      },
+      gone: (shard, key) => {
+        const message = ledger.find(shard, key);
+        must(!message.stored, "a message is said to be gone that is in the spool");
+        if (struck.delete(message) && message.deaths >= 2) this.#setAside++;
+      },
+    };
   }
 
   /** The log is asked about the dead worker's records; it knows them all. */
@@ -247,7 +286,10 @@ export class World {
   /** Workers and scheduler answer each other until nothing happens without time passing, a bounded number of times. */
   #settleDown(): void {
     for (let round = 0; round < 20; round++) {
-      for (const worker of this.#workers) if (worker.alive) worker.step();
+      for (const worker of this.#workers) {
+        if (worker.alive) worker.step();
+        if (worker.alive && worker.diesOf !== null) this.#die(worker);
+      }
       if (this.#router.step() > 0 || this.#workers.some((worker) => worker.waiting)) this.#touch();
       if (this.#nextTurnMs > this.#clock.monoMs()) break;
       this.#turn();
@@ -302,6 +344,7 @@ export class World {
       returned: counters.returned + counters.dropped,
       duplicates: this.#ledger.messages.filter((message) => message.taken > 1).length,
       deaths: this.#deaths,
+      setAside: this.#setAside,
       parked: counters.parked,
       sessions: counters.sessionsOpened,
       turns: this.#turns,

@@ -21,7 +21,10 @@ const FIXED_LINES = 2;
 export const MAX_LISTENERS = 64;
 /** Doubles at the end of a block: see {@link SharedState.logReported}. */
 const LOG_REPORTED = 2;
-const HISTOGRAMS_AT = COUNTER_COUNT + MAX_LISTENERS + LOG_REPORTED;
+/** One more: see {@link SharedState.beat}. */
+const BEAT = 1;
+const BEAT_AT = COUNTER_COUNT + MAX_LISTENERS + LOG_REPORTED;
+const HISTOGRAMS_AT = BEAT_AT + BEAT;
 const COUNTER_LINES = Math.ceil(((HISTOGRAMS_AT + HISTOGRAM_DOUBLES) * 8) / LINE);
 
 /** Bits of {@link SharedState.flags}. */
@@ -100,6 +103,11 @@ export class SharedState {
    */
   logReported(thread: number): Float64Array {
     return this.#block(thread, COUNTER_COUNT + MAX_LISTENERS, LOG_REPORTED);
+  }
+
+  /** A number that the thread changes with each of its turns, one double; only that thread writes it. */
+  beat(thread: number): Float64Array {
+    return this.#block(thread, BEAT_AT, BEAT);
   }
 
   /** The histograms of one thread, for `observe`; only that thread writes them. */

@@ -10,10 +10,12 @@ import { randomUUID } from "node:crypto";
 import { assert, unreachable } from "../../base/assert.js";
 import type { PathId, Row, SessionId, ShardIndex, SpoolKey } from "../../base/brands.js";
 import type { Clock } from "../../base/clock.js";
+import { dieAsOrdered } from "../../base/failpoints.js";
 import type { Random } from "../../base/random.js";
 import type { IpLookupStrategy } from "../../config/compiled.js";
-import type { Connection, ConnectionHandler, ConnectOptions, Reactor } from "../../native/binding.js";
+import type { Connection, ConnectOptions, Reactor } from "../../native/binding.js";
 import { OutcomeFlag, OutcomeKind } from "../../protocol/layout/frames.js";
+import { type Hand, Work } from "../../protocol/layout/hands.js";
 import { MessageFlag } from "../../protocol/message-flag.js";
 import { createdMs, messageId } from "../../protocol/message-id.js";
 import type { PathDefinition } from "../../protocol/messages.js";
@@ -22,6 +24,7 @@ import type { DelayReason, ResponseText } from "../../protocol/records.js";
 import type { OutgoingMessage } from "../../smtp/client-envelope.js";
 import type { AttemptFacts, MessageFacts, MessageRecordKind } from "../events/record.js";
 import type { SpooledMessage, Unreadable } from "../spool/envelope.js";
+import { NotedHandler, noteHand } from "./noted.js";
 import { EgressPath } from "./path.js";
 import { makePlan, type Plan, type ResolvedHost } from "./plan.js";
 import { type Assigned, EgressSession, type SessionHost, type SettledEnd } from "./session.js";
@@ -54,6 +57,8 @@ export interface EgressParts {
   /** A session waits for a message that its owner may have in memory only. */
   readonly wanted: (shard: ShardIndex, key: SpoolKey) => void;
   readonly read: (shard: ShardIndex, key: SpoolKey) => SpooledMessage | Unreadable;
+  /** The worker's note of what it works on. */
+  readonly hand: Hand;
   /** Has a settled message leave the spool as soon as its record is written. Only for shards of this worker. */
   readonly remove: (shard: ShardIndex, key: SpoolKey, row: Row) => void;
   readonly log: (
@@ -75,10 +80,11 @@ export class Egress implements SessionHost {
   readonly #parts: EgressParts;
   readonly #paths = new Map<PathId, EgressPath>();
   readonly #sessions = new Map<SessionId, EgressSession>();
-  readonly #unseen = new Unseen();
+  readonly #unseen: Unseen;
 
   constructor(parts: EgressParts) {
     this.#parts = parts;
+    this.#unseen = new Unseen(() => parts.hand.free());
   }
 
   /** Sessions that are open. */
@@ -107,40 +113,58 @@ export class Egress implements SessionHost {
   /** Gives a message to a session; one that is over hands it back. */
   deliver(id: SessionId, row: Row, shard: ShardIndex, key: SpoolKey, attempts: number): void {
     const session = this.#sessions.get(id);
-    this.#parts.inHand(shard, key, true);
-    if (session?.give({ row, shard, key, attempts }) === true) return;
-    this.#parts.inHand(shard, key, false);
-    this.#parts.outcome(row, id, OutcomeKind.returned, 0, 0);
+    const { hand, inHand, outcome } = this.#parts;
+    hand.take(shard, key, Work.sending);
+    inHand(shard, key, true);
+    if (session?.give({ row, shard, key, attempts }) !== true) {
+      inHand(shard, key, false);
+      outcome(row, id, OutcomeKind.returned, 0, 0);
+    }
+    hand.free();
   }
 
   /** Ends a session politely. */
   close(id: SessionId): void {
-    this.#sessions.get(id)?.quit();
+    const session = this.#sessions.get(id);
+    if (session !== undefined) this.#noted(session, () => session.quit());
   }
 
   /** Ends all sessions politely, each after the message under way. */
   quitAll(): void {
-    for (const session of [...this.#sessions.values()]) session.quit();
+    for (const session of [...this.#sessions.values()]) this.#noted(session, () => session.quit());
   }
 
   /** Ends all sessions at once. */
   abortAll(): void {
-    for (const session of [...this.#sessions.values()]) session.abort();
+    for (const session of [...this.#sessions.values()]) this.#noted(session, () => session.abort());
   }
 
   /** Looks after time-outs; a few times a second. */
   sweep(): void {
     const nowMs = this.#parts.clock.monoMs();
-    for (const session of this.#sessions.values()) session.sweep(nowMs);
+    for (const session of this.#sessions.values()) {
+      noteHand(this.#parts.hand, session);
+      session.sweep(nowMs);
+      this.#parts.hand.free();
+    }
+  }
+
+  /** Does something about a session, with its message noted. What throws leaves the note: the thread dies of it. */
+  #noted(session: EgressSession, act: () => void): void {
+    noteHand(this.#parts.hand, session);
+    act();
+    this.#parts.hand.free();
   }
 
   // ── what sessions ask ────────────────────────────────────────────────────────────────────────────────────────────
 
-  connect(options: ConnectOptions, handler: ConnectionHandler): Connection {
-    return this.#parts.reactor.connect(options, handler);
+  connect(session: EgressSession, options: ConnectOptions): Connection {
+    return this.#parts.reactor.connect(options, new NotedHandler(session, this.#parts.hand));
   }
 
-  plan(path: EgressPath, done: (plan: Plan) => void): void {
+  plan(session: EgressSession, answer: (plan: Plan) => void): void {
+    const { path } = session;
+    const done = (plan: Plan): void => this.#noted(session, () => answer(plan));
     const resolved: ResolvedHost[] = [];
     let open = path.hosts.length;
     const found = (host: ResolvedHost): void => {
@@ -155,6 +179,8 @@ export class Egress implements SessionHost {
   }
 
   load(session: EgressSession, assigned: Assigned): OutgoingMessage | "gone" | "later" {
+    const { hand } = this.#parts;
+    hand.take(assigned.shard, assigned.key, Work.reading);
     const message = this.#parts.read(assigned.shard, assigned.key);
     if (message.kind === "missing" && this.#elsewhere(assigned)) {
       if (!this.#unseen.has(session)) this.#parts.wanted(assigned.shard, assigned.key);
@@ -165,8 +191,10 @@ export class Egress implements SessionHost {
       this.#unreadable(session, assigned, message, 0);
       return "gone";
     }
+    hand.take(assigned.shard, assigned.key, Work.sending);
     session.loaded = message;
     const { flags, envelope, content } = message;
+    dieAsOrdered("egress.send", envelope.recipient);
     return {
       sender: envelope.sender,
       recipients: [envelope.recipient],

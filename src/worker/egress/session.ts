@@ -34,9 +34,10 @@ export interface Assigned {
 
 /** What a session asks of its worker. */
 export interface SessionHost {
-  connect(options: ConnectOptions, handler: ConnectionHandler): Connection;
-  /** Finds the addresses of the path's hosts; `done` is called exactly once, perhaps at once. */
-  plan(path: EgressPath, done: (plan: Plan) => void): void;
+  /** Connects; the session is told what happens. */
+  connect(session: EgressSession, options: ConnectOptions): Connection;
+  /** Finds the addresses of the path's hosts; `answer` is called exactly once, perhaps at once. */
+  plan(session: EgressSession, answer: (plan: Plan) => void): void;
   /**
    * Loads a message for sending: `gone` when it cannot be read, which the host has then settled; `later` when it cannot be
    * seen yet, and the host will call `loadAgain`.
@@ -103,9 +104,14 @@ export class EgressSession implements ConnectionHandler, ClientHost {
     return this.#connection !== null && this.#connection.pendingBytes === 0;
   }
 
+  /** The message under way, or the next one. */
+  get inHand(): Assigned | undefined {
+    return this.#hand[0];
+  }
+
   /** Begins: finds addresses and connects. */
   start(): void {
-    this.#host.plan(this.path, (plan) => this.#onPlan(plan));
+    this.#host.plan(this, (plan) => this.#onPlan(plan));
   }
 
   /** Takes a message to send. False when the session is ending: the message was not taken. */
@@ -173,7 +179,7 @@ export class EgressSession implements ConnectionHandler, ClientHost {
     this.#phase = "connecting";
     this.#machine = null;
     this.#deadlineMs = this.path.nowMs() + this.path.config.connectTimeoutMs;
-    this.#connection = this.#host.connect(this.path.connectOptions(target), this);
+    this.#connection = this.#host.connect(this, this.path.connectOptions(target));
   }
 
   /** No address is left, or there never was one: the message in hand has its fate, the others were not tried. */

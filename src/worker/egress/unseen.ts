@@ -16,7 +16,13 @@ export interface Looking {
  */
 export class Unseen {
   readonly #since = new Map<Looking, number>();
+  readonly #looked: () => void;
   #timer: NodeJS.Timeout | null = null;
+
+  /** @param looked called after each look that came to its end. */
+  constructor(looked: () => void) {
+    this.#looked = looked;
+  }
 
   has(session: Looking): boolean {
     return this.#since.has(session);
@@ -39,7 +45,10 @@ export class Unseen {
 
   #look(): void {
     this.#timer = null;
-    for (const session of [...this.#since.keys()]) session.loadAgain();
+    for (const session of [...this.#since.keys()]) {
+      session.loadAgain();
+      this.#looked();
+    }
     if (this.#since.size > 0) this.#timer ??= setTimeout(() => this.#look(), LOOK_MS);
   }
 }

@@ -5,10 +5,13 @@ import { errnoOf, Fault, messageOf } from "../../base/fault.js";
 import { MessageFlag } from "../../protocol/message-flag.js";
 import type { BodyRefs } from "./body-refs.js";
 import { RowHeader, readHeader, readQueue } from "./row-codec.js";
+import type { Sentenced } from "./sentenced.js";
 import type { Entry, ShardStore } from "./shard-store.js";
 
 /** Whoever wants to know the rows of a shard: the worker, which sends them to the scheduler. */
 export interface ReplaySink {
+  /** A row is about to be taken apart. */
+  onBegin?(key: SpoolKey): void;
   /** One waiting message. `dueMs` is steady wall clock, 0 for at once. */
   onRow(key: SpoolKey, queue: string, size: number, attempts: number, dueMs: number): void;
 }
@@ -19,6 +22,7 @@ export interface ReplayTarget {
   readonly refs: BodyRefs;
   /** Moves a row that cannot be trusted out of the spool. */
   quarantine(key: SpoolKey, reason: string): void;
+  readonly sentenced: Sentenced;
   /** Removes a body that no row mentions. */
   removeOrphan(bodyKey: number): void;
   /** The scan is over: the counts of shared bodies are complete. */
@@ -118,6 +122,15 @@ export class Replay {
     this.rows++;
     const header = this.#header;
     const key = entry.key as SpoolKey;
+    const aside = this.#target.sentenced.meet(key);
+    if (aside !== null) {
+      // Other rows, which follow, may have a share in its body.
+      if (aside === "gone") this.quarantined++;
+      if (hasBody && aside === "gone") this.#unclaimed.add(key);
+      if (hasBody && aside === "stays") this.#target.refs.add(key);
+      return;
+    }
+    this.#sink.onBegin?.(key);
     let wrong = readHeader(entry.value, header);
     const shared = (header.flags & MessageFlag.sharedBody) !== 0;
     if (wrong === null && !this.#bodyExists(header.bodyKey, key, hasBody)) wrong = "the body is missing";

@@ -3,18 +3,19 @@ import type { ShardIndex, SpoolKey } from "../../base/brands.js";
 import { Fault } from "../../base/fault.js";
 import { MessageFlag } from "../../protocol/message-flag.js";
 import { SpoolKeys } from "../../protocol/message-id.js";
+import type { Depth } from "../../protocol/messages.js";
 import { RECENT_CONTENT_BYTES } from "../recent-content.js";
 import { BodyRefs } from "./body-refs.js";
 import { Committer, commitFault } from "./committer.js";
 import { DeferredMail, storedFlags } from "./deferred.js";
-import { shardDirectory } from "./directories.js";
 import type { Envelope, SpooledMessage, Unreadable } from "./envelope.js";
-import { LmdbStore } from "./lmdb-store.js";
+import { openStore } from "./open-store.js";
 import { writeQuarantine } from "./quarantine.js";
 import { tryReadMessage } from "./read-message.js";
 import { RecentMessages } from "./recent.js";
 import { Replay, type ReplaySink, type ReplayTarget } from "./replay.js";
 import { bodyChecksum, encodeRow, packCommon, patchRow, RowHeader, readEnvelope, readHeader } from "./row-codec.js";
+import { Sentenced } from "./sentenced.js";
 import type { ShardEvents, ShardOptions, ShardStats } from "./shard-options.js";
 import type { ShardStore } from "./shard-store.js";
 import type { NewTransaction } from "./transaction.js";
@@ -70,6 +71,18 @@ export class Shard implements ReplayTarget {
   readonly #unread = new Map<SpoolKey, { attempts: number; dueMs: number }>();
   /** Removals of rows with shared bodies that came before the counts were complete. */
   #held: { key: SpoolKey; bodyKey: number; token: number }[] = [];
+  /** Messages that workers died of. */
+  readonly sentenced = new Sentenced({
+    deferred: () => this.deferred,
+    hasRow: (key) => this.#store.row(key) !== undefined,
+    failed: (error) => this.#events.onFault(this.index, commitFault("read", error)),
+    quarantine: ({ key, reason, depth }) => this.quarantine(key, reason, depth),
+    removeRow: (key, token) => {
+      const aside = this.#setAside.get(key);
+      if (aside === undefined) this.#removeRow(key, token);
+      else if (token !== 0) aside.token = token;
+    },
+  });
 
   private constructor(options: ShardOptions, store: ShardStore) {
     this.#options = options;
@@ -314,19 +327,16 @@ export class Shard implements ReplayTarget {
     await this.#store.close();
   }
 
-  /**
-   * Copies an entry into quarantine, with what can be read of it; it leaves the spool with the next `commitNow`. False when
-   * it could not be written: then nothing was done.
-   */
-  quarantine(key: SpoolKey, reason: string): boolean {
+  /** Copies an entry into quarantine, read no deeper than allowed; it leaves with `commitNow`. False: nothing was done. */
+  quarantine(key: SpoolKey, reason: string, depth: Depth = "envelope"): boolean {
     if (this.#setAside.has(key)) return true;
     let bodyKey: number = key;
     let shared = false;
     let envelope: Envelope | null = null;
     try {
       const row = this.#store.row(key);
-      if (row !== undefined && readHeader(row, this.#header) === null) {
-        envelope = readEnvelope(row, this.#header);
+      if (row !== undefined && depth !== "bytes" && readHeader(row, this.#header) === null) {
+        if (depth === "envelope") envelope = readEnvelope(row, this.#header);
         bodyKey = this.#header.bodyKey;
         shared = (this.#header.flags & MessageFlag.sharedBody) !== 0;
       } else shared = !this.#counted || this.refs.has(key);
@@ -386,10 +396,4 @@ export class Shard implements ReplayTarget {
     this.stats.removed += batch.removedRows.length;
     this.#events.onWritten(tookMs, batch.rowKeys.length);
   }
-}
-
-function openStore(options: ShardOptions, check: boolean): ShardStore {
-  if (options.openStore !== undefined) return options.openStore();
-  const directory = shardDirectory(options.spoolPath, options.shard);
-  return LmdbStore.open(directory, options.durability === "flushed", check).store;
 }

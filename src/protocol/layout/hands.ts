@@ -1,0 +1,94 @@
+/**
+ * What each worker works on at this moment: noted before the work, wiped out after it. JavaScript runs one thing at a time,
+ * so whatever a thread dies of, or spins in, its note names the message.
+ *
+ * Runs on   every thread; each worker writes its own cache line, the supervisor reads and wipes out those of the dead
+ * Owns      nothing; the memory is a mapped file where the addon is there, so that the note outlives the process
+ * When full nothing grows: a line per worker, as many as there can be
+ * On failure a file that is not one of ours holds no notes
+ *
+ *     line 0      mark of the format
+ *     line 1 + w  shard × 8 + work (0: nothing in hand), key
+ */
+import type { ShardIndex, SpoolKey, WorkerIndex } from "../../base/brands.js";
+
+const DOUBLES = 8;
+const MARK = 0x68696b01;
+/** Most workers of a server. */
+export const MAX_WORKERS = 256;
+/** Size of the memory. */
+export const HANDS_BYTES: number = (1 + MAX_WORKERS) * DOUBLES * 8;
+/** More than there are kinds of {@link Work}. */
+const WORKS = 8;
+
+/** What is done with a message that is in hand. */
+export enum Work {
+  /** Its entry is read and unpacked. */
+  reading = 1,
+  /** A session does something about it. */
+  sending = 2,
+  /** What the scheduler decided is written down. */
+  deciding = 3,
+  /** A scan at the start takes its row apart and tells the scheduler. */
+  announcing = 4,
+  /** It is moved to quarantine. */
+  settingAside = 5,
+}
+
+/** A note that was found. */
+export interface Held {
+  readonly shard: ShardIndex;
+  readonly key: SpoolKey;
+  readonly work: Work;
+}
+
+/** A worker's own line. Three stores per piece of work, nothing allocated. */
+export class Hand {
+  readonly #doubles: Float64Array;
+
+  constructor(memory: ArrayBuffer | SharedArrayBuffer, worker: WorkerIndex) {
+    this.#doubles = new Float64Array(memory, (1 + worker) * DOUBLES * 8, DOUBLES);
+  }
+
+  /** This message is worked on from now on. Also replaces another one. */
+  take(shard: ShardIndex, key: SpoolKey, work: Work): void {
+    this.#doubles[1] = key;
+    this.#doubles[0] = shard * WORKS + work;
+  }
+
+  /** The work is done. Not to be called on the way out of an exception: then the note must stay. */
+  free(): void {
+    this.#doubles[0] = 0;
+  }
+}
+
+/** All lines, for whoever looks after the workers. */
+export class Hands {
+  readonly #doubles: Float64Array;
+
+  constructor(memory: ArrayBuffer | SharedArrayBuffer) {
+    this.#doubles = new Float64Array(memory, 0, HANDS_BYTES / 8);
+  }
+
+  /** Makes the memory one of ours, with no notes. */
+  begin(): void {
+    this.#doubles.fill(0);
+    this.#doubles[0] = MARK;
+  }
+
+  /** What this worker has in hand, null for nothing. */
+  held(worker: WorkerIndex): Held | null {
+    const what = this.#doubles[(1 + worker) * DOUBLES] as number;
+    const key = this.#doubles[(1 + worker) * DOUBLES + 1] as number;
+    const work = what % WORKS;
+    const sane =
+      Number.isSafeInteger(what) && Number.isSafeInteger(key) && what > 0 && key > 0 && Work[work] !== undefined;
+    if (!sane || this.#doubles[0] !== MARK) return null;
+    return { shard: ((what - work) / WORKS) as ShardIndex, key: key as SpoolKey, work };
+  }
+
+  /** Wipes out the note of a worker that is dead. */
+  clear(worker: WorkerIndex): void {
+    this.#doubles[(1 + worker) * DOUBLES] = 0;
+  }
+}

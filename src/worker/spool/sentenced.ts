@@ -1,0 +1,88 @@
+import type { SpoolKey } from "../../base/brands.js";
+import type { Sentence } from "../../protocol/messages.js";
+import type { DeferredMail } from "./deferred.js";
+
+/** What became of a message that is to be set aside. */
+export type SetAsideResult =
+  /** It is in quarantine, and its removal is under way. */
+  | "gone"
+  /** It was neither in the spool nor in memory; its removal is confirmed all the same. */
+  | "missing"
+  /** It could not be moved: it and its body must stay, and the call is to be repeated. */
+  | "stays";
+
+/** What a shard does for {@link Sentenced}. */
+export interface SentencedParts {
+  /** The shard's mail in memory, null when it keeps none there. */
+  readonly deferred: () => DeferredMail | null;
+  /** Whether there is a row of this key. Throws what the storage throws. */
+  readonly hasRow: (key: SpoolKey) => boolean;
+  /** Told what the storage threw. */
+  readonly failed: (error: unknown) => void;
+  /** Moves an entry to quarantine, no deeper than allowed; false when that failed, which has been told. */
+  readonly quarantine: (sentence: Sentence) => boolean;
+  /** Has a row removed without looking at it, and `token` (0 for nobody) confirmed. */
+  readonly removeRow: (key: SpoolKey, token: number) => void;
+}
+
+/**
+ * The messages of one shard that workers died of: each goes to quarantine once, without anybody doing what they died of.
+ *
+ * Runs on: the owning worker. Owns: what was sentenced when the shard was opened, and what has been moved since.
+ * When full: as few as there are sentences (`threads/strikes.ts` bounds them).
+ * On failure: what cannot be moved stays in the spool, and the call may be repeated.
+ */
+export class Sentenced {
+  readonly #parts: SentencedParts;
+  readonly #sentences = new Map<SpoolKey, Sentence>();
+  /** Those that have their record. */
+  readonly #moved = new Set<SpoolKey>();
+
+  constructor(parts: SentencedParts) {
+    this.#parts = parts;
+  }
+
+  /** What is known when the shard is opened; those of `settled` have their record from an earlier run and merely go. */
+  begin(sentences: readonly Sentence[], settled: ReadonlySet<number>): void {
+    for (const sentence of sentences) {
+      this.#sentences.set(sentence.key, sentence);
+      if (settled.has(sentence.key)) this.#moved.add(sentence.key);
+    }
+  }
+
+  /** A scan has met this row: null when it is none of these. */
+  meet(key: SpoolKey): SetAsideResult | null {
+    const sentence = this.#sentences.get(key);
+    return sentence === undefined ? null : this.setAside(sentence, 0);
+  }
+
+  /** Moves a message to quarantine, once. */
+  setAside(sentence: Sentence, token: number): SetAsideResult {
+    const { key } = sentence;
+    let result: SetAsideResult = "gone";
+    if (!this.#moved.has(key)) {
+      result = this.#move(sentence);
+      if (result === "stays") return result;
+      this.#moved.add(key);
+    }
+    this.#parts.removeRow(key, token);
+    return result;
+  }
+
+  #move(sentence: Sentence): SetAsideResult {
+    const { deferred, hasRow, failed, quarantine } = this.#parts;
+    const { key } = sentence;
+    const memory = deferred();
+    if (memory?.get(key) !== undefined) {
+      memory.save(key);
+      return "stays";
+    }
+    try {
+      if (!hasRow(key)) return "missing";
+    } catch (error) {
+      failed(error);
+      return "stays";
+    }
+    return quarantine(sentence) ? "gone" : "stays";
+  }
+}

@@ -1,0 +1,239 @@
+/** A message that kills its worker, or the whole process, or makes it spin: quarantined at the second time, over restarts too. */
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { loadNative } from "../../src/native/load.js";
+import { makeDir, readLog, removeDir, until, writeConfig } from "../support/server.js";
+import { connectAndGreet, type SmtpClient } from "../support/smtp-client.js";
+
+const main = new URL("../../src/cli/main.js", import.meta.url).pathname;
+const POISON = "poison@bad.example";
+
+interface Ready {
+  readonly smtp: readonly { readonly port: number }[];
+  readonly http: readonly { readonly port: number }[];
+}
+
+/** A server of its own process, whose failures are ordered in `faults`. */
+class Victim {
+  readonly dir = makeDir();
+  readonly faults = join(this.dir, "faults");
+  words = "";
+  ready: Ready = { smtp: [], http: [] };
+  #child: ChildProcess | null = null;
+  #exited: Promise<unknown> = Promise.resolve();
+
+  constructor(t: TestContext, workers = 2, queue = "") {
+    const config = writeConfig(this.dir, queue === "" ? {} : { queue });
+    const text = readFileSync(config, "utf8");
+    writeFileSync(config, text.replace("workers = 1", `workers = ${workers}\nwatchdog_timeout = 1`));
+    this.order("");
+    t.after(() => {
+      this.#child?.kill("SIGKILL");
+      removeDir(this.dir);
+    });
+  }
+
+  order(line: string): void {
+    writeFileSync(this.faults, `${line}\n`);
+  }
+
+  /** Starts, and waits until it listens or is gone; returns whether it listens. */
+  async start(): Promise<boolean> {
+    const file = join(this.dir, "ready.json");
+    rmSync(file, { force: true });
+    const child = spawn(
+      process.execPath,
+      [main, "start", "--no-events", "--config", join(this.dir, "hikyaku.toml"), "--ready-file", file],
+      { stdio: ["ignore", "ignore", "pipe"], cwd: this.dir, env: { ...process.env, HIKYAKU_FAULTS: this.faults } },
+    );
+    this.#child = child;
+    child.stderr.on("data", (chunk: Buffer) => (this.words += chunk.toString()));
+    let gone = false;
+    this.#exited = once(child, "close").then(() => (gone = true));
+    await until(() => existsSync(file) || gone, "the server to start");
+    if (existsSync(file)) this.ready = JSON.parse(readFileSync(file, "utf8")) as Ready;
+    return existsSync(file);
+  }
+
+  /** Waits until it has gone by itself. */
+  async died(): Promise<void> {
+    await this.#exited;
+  }
+
+  async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
+    this.#child?.kill(signal);
+    await this.#exited;
+  }
+
+  /** A client whose worker is just going down is hung up on, and comes again. */
+  async connect(): Promise<SmtpClient> {
+    const port = this.ready.smtp[0]!.port;
+    for (const limit = performance.now() + 60_000; ; ) {
+      try {
+        return await connectAndGreet(port);
+      } catch (error) {
+        if (performance.now() > limit) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+    }
+  }
+
+  async send(...recipients: string[]): Promise<void> {
+    const client = await this.connect();
+    for (const recipient of recipients) {
+      const reply = await client.send("s@x.example", [recipient], `Subject: ${recipient}\r\n\r\nText`);
+      assert.match(reply, /^250 /);
+    }
+    await client.end();
+  }
+
+  async metric(name: string): Promise<number> {
+    const text = await (await fetch(`http://127.0.0.1:${this.ready.http[0]!.port}/metrics`)).text();
+    return Number(new RegExp(`^${name} (\\d+)$`, "m").exec(text)?.[1]);
+  }
+
+  records(type: string): string[] {
+    return readLog(this.dir)
+      .filter((record) => record.type === type)
+      .map((record) => record.recipient)
+      .sort();
+  }
+
+  quarantine(): string[] {
+    const path = join(this.dir, "var", "spool", "quarantine");
+    return existsSync(path) ? readdirSync(path) : [];
+  }
+
+  get strikes(): unknown[] {
+    const path = join(this.dir, "var", "spool", "strikes.json");
+    return existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as unknown[]) : [];
+  }
+
+  /** The poison is in quarantine with one record; the others were delivered once; nothing is left. */
+  async mustBeClean(others: readonly string[]): Promise<void> {
+    await until(() => this.records("AdminBounce").length > 0, "the quarantine");
+    await until(() => this.records("Delivery").length === others.length, "the others");
+    while ((await this.metric("message_count")) > 0) await new Promise((resolve) => setTimeout(resolve, 20));
+    assert.deepEqual(this.records("AdminBounce"), [POISON]);
+    assert.deepEqual(this.records("Delivery"), [...others].sort());
+    const files = this.quarantine().sort();
+    assert.equal(files.length, 2);
+    const body = join(this.dir, "var", "spool", "quarantine", files.find((name) => name.endsWith(".eml")) ?? "");
+    assert.match(readFileSync(body, "utf8"), /Subject: poison@bad\.example/);
+    await until(() => this.strikes.length === 0, "the strikes to be forgotten");
+    await this.stop();
+    assert.ok(!existsSync(join(this.dir, "var", "spool", "in-hand")), "a stop in order leaves no notes");
+    assert.equal(await this.start(), true);
+    assert.equal(await this.metric("message_count"), 0, "and nothing comes back");
+    await this.stop();
+  }
+}
+
+const before = Array.from({ length: 20 }, (_, n) => `b${n}@d${n % 3}.example`);
+const after = Array.from({ length: 20 }, (_, n) => `a${n}@d${n % 3}.example`);
+
+test("a message that throws in its worker is quarantined at the second death; others are delivered once", async (t) => {
+  const victim = new Victim(t);
+  assert.equal(await victim.start(), true);
+  await victim.send(...before);
+  await until(() => victim.records("Delivery").length === before.length, "the first ones");
+  victim.order(`egress.send throw ${POISON}`);
+  await victim.send(POISON);
+  await until(() => victim.records("AdminBounce").length > 0, "the quarantine");
+  await victim.send(...after);
+  assert.match(
+    victim.words,
+    /died and is being replaced: died on order .* it was sending message [0-9a-f]{32}, whose strike 1/,
+  );
+  assert.match(
+    victim.words,
+    /moved to quarantine: 2 times a worker died or hung with it in hand, last while sending it/,
+  );
+  const sums = ["workers_lost_total", "workers_stuck_total", "message_strikes_total", "spool_quarantined_total"];
+  assert.deepEqual(await Promise.all(sums.map((name) => victim.metric(name))), [2, 0, 2, 1]);
+  await victim.mustBeClean([...before, ...after]);
+});
+
+test("a message that makes its worker spin is found by the watchdog, twice", async (t) => {
+  const victim = new Victim(t);
+  victim.order(`egress.send loop ${POISON}`);
+  assert.equal(await victim.start(), true);
+  await victim.send(POISON);
+  await until(() => victim.records("AdminBounce").length > 0, "the quarantine");
+  await victim.send(...after);
+  assert.match(victim.words, /ended by the watchdog: no turn for more than 1 s, and not for waiting; it was sending/);
+  const sums = ["workers_lost_total", "workers_stuck_total", "spool_quarantined_total"];
+  assert.deepEqual(await Promise.all(sums.map((name) => victim.metric(name))), [2, 2, 1]);
+  await victim.mustBeClean(after);
+});
+
+/** A server that was killed after a first worker had died of the poison, and before a second one did. */
+async function killedBetween(t: TestContext): Promise<Victim> {
+  for (let tries = 0; tries < 10; tries++) {
+    const victim = new Victim(t, 1);
+    victim.order(`egress.send throw ${POISON}`);
+    assert.equal(await victim.start(), true);
+    const sending = victim.send(POISON);
+    await until(() => victim.strikes.length === 1, "the first strike on disk");
+    await victim.stop("SIGKILL");
+    await sending.catch(() => {});
+    // Its successor begins after a pause of 50 ms; on a busy machine we may be slower.
+    if (!/strike 2/.test(victim.words)) return victim;
+  }
+  throw new Error("never killed between the two deaths");
+}
+
+test("a strike counts after a restart: one death before, one after", async (t) => {
+  const victim = await killedBetween(t);
+  victim.words = "";
+  await victim.start();
+  await until(() => /strike 2/.test(victim.words), "the second death");
+  assert.doesNotMatch(victim.words, /strike [13]/);
+  await victim.send(...after);
+  await victim.mustBeClean(after);
+});
+
+test("a message that takes the process with it is quarantined at the third start", async (t) => {
+  if (loadNative().kind !== "addon") return t.skip("notes outlive the process with the native addon only");
+  const victim = new Victim(t);
+  victim.order(`egress.send abort ${POISON}`);
+  assert.equal(await victim.start(), true);
+  await victim.send(POISON).catch(() => {});
+  await victim.died();
+  assert.deepEqual(victim.quarantine(), []);
+  await victim.start();
+  await victim.died();
+  assert.match(victim.words, /the last run was ended while a worker was sending message [0-9a-f]{32}: strike 1/);
+  assert.equal(victim.strikes.length, 1);
+  assert.equal(await victim.start(), true);
+  assert.match(victim.words, /the last run was ended while a worker was sending message [0-9a-f]{32}: strike 2/);
+  assert.equal(await victim.metric("message_strikes_total"), 1);
+  await victim.send(...after);
+  await victim.mustBeClean(after);
+});
+
+test("a row that kills whoever announces it is found, and the rest of the shard is announced", async (t) => {
+  const victim = new Victim(t, 2, `retry_interval = "1h"\nprotocol = { smtp = { mx_list = ["127.0.0.1:1"] } }`);
+  assert.equal(await victim.start(), true);
+  await victim.send(POISON, ...after);
+  await until(() => victim.records("TransientFailure").length === after.length + 1, "the attempts");
+  await victim.stop();
+  victim.order("spool.announce throw bad.example");
+  // A worker that dies before the server is ready fails the start; whoever supervises it starts it again.
+  for (let starts = 0; !(await victim.start()); starts++) assert.ok(starts < 3, "the third start goes well");
+  await until(() => victim.quarantine().length > 0, "the quarantine");
+  assert.match(victim.words, /it was announcing message [0-9a-f]{32}, whose strike/);
+  const bounced = readLog(victim.dir).filter((record) => record.type === "AdminBounce");
+  assert.deepEqual(
+    bounced.map((record) => [record.recipient, record.size]),
+    [["", 0]],
+    "nothing of it was unpacked again",
+  );
+  while ((await victim.metric("message_count")) < after.length) await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal(await victim.metric("message_count"), after.length);
+  await victim.stop();
+});
