@@ -64,6 +64,7 @@ async function fill(spoolPath: string): Promise<void> {
           flags: 0,
           dueMs: clock.steadyMs() + DAY_MS,
           forceFlush: false,
+          hold: null,
           deferred: false,
         };
         shard.storeTransaction(transaction, {

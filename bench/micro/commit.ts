@@ -222,7 +222,7 @@ async function shard(name: string, size: number, more: Partial<ShardOptions>, re
       next();
     };
     const message = { firstKey, content, sender: "news@example.com", recipients, reception };
-    const plain = { meta: null, flags: 0, dueMs: 0, forceFlush: false, deferred: false };
+    const plain = { meta: null, flags: 0, dueMs: 0, hold: null, forceFlush: false, deferred: false };
     spool.storeTransaction({ ...message, ...plain }, { onStored });
   };
   const file = join(shardDirectory(spoolPath, options.shard), "data.mdb");

@@ -53,6 +53,7 @@ for (const size of [1024, 10_240]) {
             flags: 0,
             dueMs: 0,
             forceFlush: false,
+            hold: null,
             deferred: false,
           },
           { onStored: i === COUNT - 1 ? () => resolve() : ignore },

@@ -11,6 +11,7 @@
  * On failure: nothing here fails but the allocation itself.
  */
 import type { BufferPool } from "../base/buffer-pool.js";
+import { Hold } from "../base/hold.js";
 
 /** Octets kept free before the content. A Received header of {@link ../mail/received.ts} always fits. */
 export const HEAD_ROOM = 1536;
@@ -43,6 +44,8 @@ export interface ReceivedContent {
   bytes(): Buffer;
   /** Keeps the buffer from being used again: it now belongs to the caller for as long as it likes. */
   detach(): void;
+  /** Hands the buffer over as something that may be used again when the last of those that hold it is done. */
+  hold(): Hold;
 }
 
 /** See {@link ReceivedContent} and the head of this file. */
@@ -110,6 +113,12 @@ export class Content implements ReceivedContent {
 
   bytes(): Buffer {
     return this.buffer.subarray(this.start, this.end);
+  }
+
+  hold(): Hold {
+    const hold = new Hold(this.#pool, this.buffer);
+    this.detach();
+    return hold;
   }
 
   detach(): void {

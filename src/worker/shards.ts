@@ -14,9 +14,7 @@ import { Histogram, observe } from "../protocol/histograms.js";
 import type { SharedState } from "../protocol/layout/shared-state.js";
 import { Counter } from "../protocol/metrics.js";
 import type { WorkerInit } from "./init.js";
-import { RECENT_CONTENT_BYTES } from "./recent-content.js";
 import type { Envelope, SpooledMessage, Unreadable } from "./spool/envelope.js";
-import { bodies } from "./spool/lmdb-store.js";
 import { Shard } from "./spool/shard.js";
 import type { ShardEvents } from "./spool/shard-options.js";
 import { ShardReader } from "./spool/shard-reader.js";
@@ -220,11 +218,6 @@ export class Shards {
     } catch (error) {
       return error instanceof Fault ? error : new Fault("spool.damaged", messageOf(error));
     }
-  }
-
-  /** Gives back the memory of a content that {@link read} gave and that is nobody's any more. */
-  releaseBody(content: Buffer): void {
-    if (content.length > RECENT_CONTENT_BYTES) bodies.release(content);
   }
 
   /** Has a message removed once the log, whose record of its end was just made, is written: at {@link settle}. */

@@ -196,7 +196,6 @@ class ResidentWorker implements SchedulerCommands {
       wanted: (shard, key) => this.#reports.message({ kind: "wanted", shard, key }),
       read: (shard, key) => this.#shards.read(shard, key),
       hand: this.#hand,
-      releaseBody: (content) => this.#shards.releaseBody(content),
       remove: (shard, key, row) => this.#shards.removeSoon(shard, key, row),
       log: (kind, message, response, attempt, reason) =>
         this.#journal.message(kind, message, response, attempt, reason),

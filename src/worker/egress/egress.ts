@@ -68,8 +68,6 @@ export interface EgressParts {
     attempt: AttemptFacts,
     reason: DelayReason | null,
   ) => void;
-  /** Gives back the memory of a content that was read and is nobody's any more. */
-  readonly releaseBody: (content: Buffer) => void;
   readonly outcome: (row: Row, session: SessionId, kind: OutcomeKind, flags: number, code: number) => void;
   readonly sessionUp: (session: SessionId) => void;
   readonly sessionEnded: (session: SessionId) => void;
@@ -192,6 +190,7 @@ export class Egress implements SessionHost {
       return "gone";
     }
     hand.take(assigned.shard, assigned.key, Work.sending);
+    message.hold?.take();
     session.loaded = message;
     const { flags, envelope, content } = message;
     dieAsOrdered("egress.send", envelope.recipient);
@@ -255,7 +254,7 @@ export class Egress implements SessionHost {
         unreachable(fate);
     }
     // Only what has certainly left, by the peer's own word: a socket that still holds it would send another's bytes.
-    if (message.pooled && session.outputGone) this.#parts.releaseBody(message.content);
+    if (loaded !== null && session.outputGone) loaded.hold?.drop();
   }
 
   #count(counter: Counter, by: number): void {

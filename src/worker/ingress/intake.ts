@@ -11,6 +11,7 @@
 import type { ShardIndex, SpoolKey } from "../../base/brands.js";
 import type { Clock } from "../../base/clock.js";
 import type { Fault } from "../../base/fault.js";
+import type { Hold } from "../../base/hold.js";
 import type { Durability } from "../../config/compiled.js";
 import { fieldAt, fieldEnd, headerValue } from "../../mail/headers.js";
 import { receivedHeader } from "../../mail/received.js";
@@ -21,7 +22,7 @@ import type { Mailbox } from "../../smtp/address.js";
 import type { ReceivedContent } from "../../smtp/content.js";
 import { Reply } from "../../smtp/reply.js";
 import type { Transaction } from "../../smtp/server-transaction.js";
-import { RECENT_CONTENT_BYTES } from "../recent-content.js";
+import { COPIED_CONTENT_BYTES } from "../recent-content.js";
 import type { Reception } from "../spool/envelope.js";
 import type { Shard } from "../spool/shard.js";
 import type { NewRecipient, NewTransaction } from "../spool/transaction.js";
@@ -153,7 +154,7 @@ export class Intake {
       source,
       {
         firstKey,
-        content: keep(content, deferred),
+        ...keep(content, deferred),
         sender: transaction.sender?.text ?? "",
         recipients: recipients.map((mailbox) => recipientOf(mailbox, source.hostname)),
         reception: forceFlush ? { ...source.reception, durability: "flushed" } : source.reception,
@@ -250,14 +251,15 @@ function takeForceSync(content: ReceivedContent, trusted: boolean): boolean {
 }
 
 /**
- * The content as the spool takes it. A small one is copied, for the shard remembers it beyond this transaction; a large
- * one stays where it was received, which is its own until `finish`, or (`deferred`) for as long as it likes.
+ * The content's memory as the spool takes it: a small one is copied, a larger one goes from hand to hand, and is used for
+ * the next message when the last is done with it. What stays in memory only (`deferred`) keeps what it has.
  */
-function keep(content: ReceivedContent, deferred: boolean): Buffer {
+function keep(content: ReceivedContent, deferred: boolean): { content: Buffer; hold: Hold | null } {
   const bytes = content.bytes();
-  if (bytes.length <= RECENT_CONTENT_BYTES) return Buffer.from(bytes);
-  if (deferred) content.detach();
-  return bytes;
+  if (bytes.length <= COPIED_CONTENT_BYTES) return { content: Buffer.from(bytes), hold: null };
+  if (!deferred) return { content: bytes, hold: content.hold() };
+  content.detach();
+  return { content: bytes, hold: null };
 }
 
 function addressOf(mailbox: Mailbox, hostname: string): string {

@@ -4,7 +4,7 @@ import type { Fault } from "../../base/fault.js";
 import { MessageFlag } from "../../protocol/message-flag.js";
 import type { SpooledMessage } from "./envelope.js";
 import { bodyChecksum, encodeRow, packCommon } from "./row-codec.js";
-import type { NewTransaction } from "./transaction.js";
+import { messageOfTransaction, type NewTransaction } from "./transaction.js";
 import type { StoreWaiter, WriteBatch } from "./write-batch.js";
 
 /** What an entry is charged besides its content: envelope, map entry, strings. */
@@ -97,7 +97,7 @@ export class DeferredMail {
   }
 
   add(transaction: NewTransaction): void {
-    const { firstKey, content, sender, recipients, reception, meta, dueMs } = transaction;
+    const { firstKey, content, recipients, dueMs } = transaction;
     const count = recipients.length;
     const flags = storedFlags(transaction);
     const bytes = content.buffer.byteLength > 2 * content.length ? content.length : content.buffer.byteLength;
@@ -111,19 +111,7 @@ export class DeferredMail {
     };
     for (let i = 0; i < count; i++) {
       const key = (firstKey + i) as SpoolKey;
-      const { recipient, queue } = recipients[i]!;
-      const envelope = { sender, recipient, queue, reception, meta };
-      const message: SpooledMessage = {
-        kind: "message",
-        key,
-        envelope,
-        content,
-        pooled: false,
-        bodyKey: firstKey,
-        flags,
-        attempts: 0,
-        dueMs,
-      };
+      const message = messageOfTransaction(transaction, i, flags);
       const held: Held = { message, group, inHand: false, attempts: -1, dueMs, ended: -1 };
       group.members.push(held);
       this.#messages.set(key, held);

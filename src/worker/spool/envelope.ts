@@ -1,4 +1,5 @@
 import type { SpoolKey } from "../../base/brands.js";
+import type { Hold } from "../../base/hold.js";
 import type { Durability } from "../../config/compiled.js";
 
 /** A value of a message's metadata: what JSON can say. */
@@ -45,8 +46,8 @@ export interface SpooledMessage {
   readonly envelope: Envelope;
   /** The bytes to send, undotted, as stored. Not to be changed: it may be shared. */
   readonly content: Buffer;
-  /** The content's memory is from the pool of bodies and nobody else's: whoever has sent it may give it back. */
-  readonly pooled: boolean;
+  /** The content's memory, where it is used again: who keeps the content longer than the call takes it, and drops it. */
+  readonly hold: Hold | null;
   /** Key of the body's entry: the message's own, or that of the first recipient of its transaction. */
   readonly bodyKey: number;
   /** Bits of `MessageFlag`, see `protocol/message-flag.ts`. */

@@ -5,6 +5,7 @@ import { assert } from "../../base/assert.js";
 import { BufferPool } from "../../base/buffer-pool.js";
 import { faultOrder, orderedError } from "../../base/failpoints.js";
 import { errnoOf, Fault, messageOf } from "../../base/fault.js";
+import { Hold } from "../../base/hold.js";
 import { markShard, prepareShard } from "./directories.js";
 import { checkPages, type PageReport } from "./page-check.js";
 import type { Entry, ShardStore } from "./shard-store.js";
@@ -44,10 +45,15 @@ const APPEND = { append: true } as const;
 
 /** See the header of this file. */
 /** Bodies from this size on are read into memory of {@link bodies}. */
-const POOLED_BYTES = 16 * 1024 + 1;
+const POOLED_BYTES = 4 * 1024 + 1;
 
-/** Memory of bodies that were read and sent; whoever has sent one gives it back. One per thread. */
-export const bodies = new BufferPool(32 * 1024 * 1024);
+/** Memory of bodies that were read, until they are sent. One per thread. */
+const bodies = new BufferPool(32 * 1024 * 1024);
+
+/** The hold on a body that {@link LmdbStore.body} gave; null when it is too small to be used again. */
+export function bodyHold(body: Buffer): Hold | null {
+  return body.length < POOLED_BYTES ? null : new Hold(bodies, body);
+}
 
 /** One shard's environment. */
 export class LmdbStore implements ShardStore {

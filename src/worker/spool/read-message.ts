@@ -1,6 +1,7 @@
 import type { SpoolKey } from "../../base/brands.js";
 import { messageOf } from "../../base/fault.js";
 import type { SpooledMessage, Unreadable } from "./envelope.js";
+import { bodyHold } from "./lmdb-store.js";
 import { bodyChecksum, RowHeader, readEnvelope, readHeader } from "./row-codec.js";
 import type { ShardStore } from "./shard-store.js";
 
@@ -30,5 +31,5 @@ function readMessage(store: ShardStore, key: SpoolKey): SpooledMessage | Unreada
   if (bodyChecksum(content) !== header.bodyCrc)
     return { kind: "damaged", reason: "checksum of the body does not match" };
   const { bodyKey, flags, attempts, dueMs } = header;
-  return { kind: "message", key, envelope, content, pooled: true, bodyKey, flags, attempts, dueMs };
+  return { kind: "message", key, envelope, content, hold: bodyHold(content), bodyKey, flags, attempts, dueMs };
 }

@@ -29,14 +29,14 @@ export class RecentMessages {
   }
 
   add(message: SpooledMessage): void {
-    const bytes = message.content.length + ENTRY_BYTES;
+    const bytes = charge(message);
     if (bytes > this.#maxBytes) return;
+    message.hold?.take();
     this.#messages.set(message.key, message);
     this.#bytes += bytes;
     if (this.#bytes <= this.#maxBytes) return;
-    for (const [key, oldest] of this.#messages) {
-      this.#messages.delete(key);
-      this.#bytes -= oldest.content.length + ENTRY_BYTES;
+    for (const oldest of this.#messages.values()) {
+      this.#forget(oldest);
       if (this.#bytes <= this.#maxBytes) return;
     }
   }
@@ -48,13 +48,21 @@ export class RecentMessages {
   /** Forgets a message: it was removed, or its stored attempts changed. */
   delete(key: number): void {
     const message = this.#messages.get(key);
-    if (message === undefined) return;
-    this.#messages.delete(key);
-    this.#bytes -= message.content.length + ENTRY_BYTES;
+    if (message !== undefined) this.#forget(message);
   }
 
   clear(): void {
-    this.#messages.clear();
-    this.#bytes = 0;
+    for (const message of this.#messages.values()) this.#forget(message);
   }
+
+  #forget(message: SpooledMessage): void {
+    this.#messages.delete(message.key);
+    this.#bytes -= charge(message);
+    message.hold?.drop();
+  }
+}
+
+/** Bytes of memory that a message keeps. Recipients of one transaction share a content and are each charged for it. */
+function charge(message: SpooledMessage): number {
+  return ENTRY_BYTES + (message.hold?.bytes ?? message.content.length);
 }

@@ -18,7 +18,7 @@ import { bodyChecksum, encodeRow, packCommon, patchRow, RowHeader, readEnvelope,
 import { Sentenced } from "./sentenced.js";
 import type { ShardEvents, ShardOptions, ShardStats } from "./shard-options.js";
 import type { ShardStore } from "./shard-store.js";
-import type { NewTransaction } from "./transaction.js";
+import { messageOfTransaction, type NewTransaction } from "./transaction.js";
 import type { StoreWaiter, WriteBatch } from "./write-batch.js";
 
 const SET_ASIDE: Unreadable = { kind: "damaged", reason: "it is in quarantine" };
@@ -182,20 +182,12 @@ export class Shard implements ReplayTarget {
       batch.rows.push(encodeRow(queue, recipient, common, flags, firstKey, content.length, crc, 0, dueMs));
       batch.rowKeys.push(key);
       if (this.#recent.enabled && content.length <= RECENT_CONTENT_BYTES) {
-        const envelope: Envelope = { sender, recipient, queue, reception, meta };
-        const bodyKey = firstKey;
-        batch.recent.push({
-          kind: "message",
-          key,
-          envelope,
-          content,
-          pooled: false,
-          bodyKey,
-          flags,
-          attempts: 0,
-          dueMs,
-        });
+        batch.recent.push(messageOfTransaction(transaction, i, flags));
       }
+    }
+    if (transaction.hold !== null) {
+      transaction.hold.take();
+      batch.holds.push(transaction.hold);
     }
     batch.bodyKeys.push(firstKey);
     batch.bodies.push(content);
@@ -391,6 +383,7 @@ export class Shard implements ReplayTarget {
   #committed(batch: WriteBatch, tookMs: number): void {
     for (let i = 0; i < batch.sharedBodies.length; i++) this.refs.set(batch.sharedBodies[i]!, batch.sharedCounts[i]!);
     for (const message of batch.recent) this.#recent.add(message);
+    for (const hold of batch.holds) hold.drop();
     this.stats.commits++;
     this.stats.stored += batch.rowKeys.length;
     this.stats.removed += batch.removedRows.length;

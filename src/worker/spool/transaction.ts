@@ -1,5 +1,6 @@
 import type { SpoolKey } from "../../base/brands.js";
-import type { Envelope, Reception } from "./envelope.js";
+import type { Hold } from "../../base/hold.js";
+import type { Envelope, Reception, SpooledMessage } from "./envelope.js";
 
 /** One recipient of a transaction that is to be stored. */
 export interface NewRecipient {
@@ -14,6 +15,8 @@ export interface NewTransaction {
   readonly firstKey: SpoolKey;
   /** The bytes to send later, trace header included. Must not change before the waiter is called. */
   readonly content: Buffer;
+  /** The content's memory, where it is to be used again; null when it is the collector's. */
+  readonly hold: Hold | null;
   readonly sender: string;
   /** At least one. */
   readonly recipients: readonly NewRecipient[];
@@ -27,4 +30,21 @@ export interface NewTransaction {
   readonly forceFlush: boolean;
   /** It may stay in memory until its first failed attempt; its content is its own. Only after `Shard.canDefer` said so. */
   readonly deferred: boolean;
+}
+
+/** One recipient's message of a transaction, as a session reads it. `flags` as stored. */
+export function messageOfTransaction(transaction: NewTransaction, recipient: number, flags: number): SpooledMessage {
+  const { firstKey, content, hold, sender, reception, meta, dueMs } = transaction;
+  const { recipient: address, queue } = transaction.recipients[recipient]!;
+  return {
+    kind: "message",
+    key: (firstKey + recipient) as SpoolKey,
+    envelope: { sender, recipient: address, queue, reception, meta },
+    content,
+    hold,
+    bodyKey: firstKey,
+    flags,
+    attempts: 0,
+    dueMs,
+  };
 }

@@ -1,4 +1,5 @@
 import type { Fault } from "../../base/fault.js";
+import type { Hold } from "../../base/hold.js";
 import type { SpooledMessage } from "./envelope.js";
 
 /** Whoever waits for a transaction to be stored. */
@@ -35,6 +36,8 @@ export class WriteBatch {
   readonly behind: StoreWaiter[] = [];
   /** One per removal that somebody wants to hear of. */
   readonly tokens: number[] = [];
+  /** Memory of contents that is used until the batch is written. */
+  readonly holds: Hold[] = [];
   /** What the recent messages take up when the batch is good; empty when they are switched off. */
   readonly recent: SpooledMessage[] = [];
   /** Key and recipients of each new body that has several. */
@@ -66,6 +69,8 @@ export class WriteBatch {
     this.waiters.length = 0;
     this.spills.length = 0;
     this.behind.length = 0;
+    // Those of a batch that failed are left to the collector.
+    this.holds.length = 0;
     this.recent.length = 0;
     this.sharedBodies.length = 0;
     this.sharedCounts.length = 0;

@@ -112,6 +112,7 @@ export function transaction(
     flags: 0,
     dueMs: 0,
     forceFlush: false,
+    hold: null,
     deferred: false,
     ...more,
   };

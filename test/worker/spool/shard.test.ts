@@ -22,8 +22,8 @@ test("what was stored is read back, from memory and from LMDB", async (t) => {
     const found = shard.read(key);
     assert.equal(found.kind, "message");
     if (found.kind !== "message") return;
-    const { content, pooled, ...rest } = found;
-    assert.equal(pooled, recentBytes === 0, "only what was read is from the pool");
+    const { content, hold, ...rest } = found;
+    assert.equal(hold, null, "so small a content is the collector's");
     assert.equal(String(content), "Subject: x\r\n\r\nhello\r\n");
     assert.deepEqual(rest, {
       kind: "message",
