@@ -38,6 +38,7 @@ export interface SpoolConfig {
   readonly durability: Durability;
   /** Most bytes of mail that a worker holds in memory only. */
   readonly deferredMemory: number;
+  readonly deferredWaitMs: number;
   readonly minFreeSpace: FreeLimit;
   readonly minFreeInodes: FreeLimit;
   /** Most messages that may wait on this node; one more is answered 452. */

@@ -131,7 +131,13 @@ const spool = {
   durability: setting("durability", choice<Durability>("flushed", "committed", "deferred"), {
     fallback: "flushed" as const,
     about:
-      'What is true when a message is accepted: "flushed": it is on disk; "committed": it survives a crash of the process; "deferred": it is in memory, and stored as with "committed" when its first attempt fails or does not begin within 0.2 s.',
+      'What is true when a message is accepted: "flushed": it is on disk; "committed": it survives a crash of the process; "deferred": it is in memory, and stored as with "committed" when its first attempt fails or does not begin within `deferred_wait`.',
+  }),
+  deferredWait: setting("deferred_wait", duration({ min: 0, max: MINUTE }), {
+    fallback: 200,
+    reload: "start",
+    about:
+      'With durability "deferred": how long an accepted message may wait in memory only for its first attempt to begin.',
   }),
   deferredMemory: setting("deferred_memory", size({ min: 0, max: 1024 * 1024 ** 3 }), {
     fallback: 64 * 1024 * 1024,
@@ -159,6 +165,7 @@ export const spoolTable: Kind<SpoolConfig> = table(Object.values(spool), (reader
   path: reader.get(spool.path),
   durability: reader.get(spool.durability),
   deferredMemory: reader.get(spool.deferredMemory),
+  deferredWaitMs: reader.get(spool.deferredWait),
   minFreeSpace: reader.get(spool.minFreeSpace),
   minFreeInodes: reader.get(spool.minFreeInodes),
   maxMessages: reader.get(spool.maxMessages),

@@ -29,8 +29,6 @@ const NOTICE_MS = 500;
 const LET_GO_MS = 1000;
 /** In the weaker modes of durability, how long after a commit the disk is asked to keep it. */
 const SYNC_INTERVAL_MS = 1000;
-/** `deferred`: how long a message may wait in memory for its first attempt to begin. */
-const DEFERRED_WAIT_MS = 200;
 
 const BEING_OPENED = new Fault("spool.unwritable", "its owner is opening the shard anew");
 
@@ -102,7 +100,7 @@ export class Shards {
         events: heard,
         recentBytes: RECENT_BYTES,
         syncIntervalMs: SYNC_INTERVAL_MS,
-        deferral: { maxBytes: spool.deferredMemory, waitMs: DEFERRED_WAIT_MS },
+        deferral: { maxBytes: spool.deferredMemory, waitMs: spool.deferredWaitMs },
         check: !known,
         newest,
       };
