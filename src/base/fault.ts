@@ -5,6 +5,8 @@
 export type FaultCode =
   | "config.invalid"
   | "config.unreadable"
+  | "file.unreadable"
+  | "file.unwritable"
   | "listen.in-use"
   | "listen.denied"
   | "listen.failed"

@@ -246,7 +246,7 @@ test("an id that cannot be kept is a fault", () => {
     const { config } = loadConfig(join(directory, "hikyaku.toml"), {});
     assert.throws(
       () => withNodeId(config),
-      (error) => error instanceof Fault && error.code === "config.unreadable",
+      (error) => error instanceof Fault && error.code === "file.unwritable",
     );
   });
 });
