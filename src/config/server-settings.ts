@@ -206,7 +206,7 @@ const dns = {
   }),
   hostsFile: setting("hosts_file", filePath(), {
     fallback: null,
-    about: "Static records in zone-file syntax, consulted first; relative to this file.",
+    about: "Static records in zone-file syntax, consulted first, for the names that it has; relative to this file.",
   }),
 };
 
