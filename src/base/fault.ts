@@ -5,7 +5,6 @@
 export type FaultCode =
   | "config.invalid"
   | "config.unreadable"
-  | "file.unreadable"
   | "file.unwritable"
   | "listen.in-use"
   | "listen.denied"
