@@ -4,6 +4,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { COMPILED, removeStale } from "./remove-stale.mjs";
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
@@ -45,12 +46,11 @@ export function buildAddon(args = []) {
 
 export function compile() {
   const stamp = join(root, "dist", ".compiled");
-  const sources = ["src", "test", "bench", "tsconfig.json", "package-lock.json"].map((name) =>
-    newest(join(root, name)),
-  );
+  const sources = [...COMPILED, "tsconfig.json", "package-lock.json"].map((name) => newest(join(root, name)));
   if (mtime(stamp) > Math.max(...sources)) return;
   process.stdout.write("setup: compiling TypeScript\n");
   must(process.execPath, [join(root, "node_modules", "typescript", "bin", "tsc"), "-p", root]);
+  removeStale(root);
   mkdirSync(dirname(stamp), { recursive: true });
   writeFileSync(stamp, "");
 }

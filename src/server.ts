@@ -7,14 +7,16 @@
  * On failure a start that fails undoes what it did and throws the fault; a fault later is reported and the server goes on
  *
  *     start: spool lock ▸ ports ▸ log segment ▸ notes of the last run ▸ sink (sandbox) ▸ scheduler ▸ workers ▸ HTTP ▸ SMTP
- *     stop:  no new mail ▸ deliveries under way ▸ workers ▸ log ▸ HTTP ▸ sink ▸ ports ▸ lock
+ *     stop:  no new mail ▸ deliveries under way ▸ workers ▸ sink ▸ log ▸ HTTP ▸ ports ▸ lock
+ *
+ * HTTP ends late, so that whoever watches a stop is told "stopping" until mail and log are safe.
  */
 import { type HttpListener, startHttpListener } from "./admin/http-listener.js";
 import { counterFamilies, histogramFamilies, type MetricFamily } from "./admin/metrics-text.js";
 import { schedulerFamilies } from "./admin/scheduler-metrics.js";
 import type { WorkerIndex } from "./base/brands.js";
 import { SystemClock } from "./base/clock.js";
-import { Fault } from "./base/fault.js";
+import { Fault, messageOf } from "./base/fault.js";
 import { systemRandom } from "./base/random.js";
 import { Undo } from "./base/undo.js";
 import type { CompiledConfig, ListenAddress } from "./config/compiled.js";
@@ -101,14 +103,16 @@ export class Server {
       const config = withNodeId(written);
       undo.push(lockSpool(loadNative(), config.spool.path));
       const ports = await reservePorts(loadNative(), config.smtpListeners, undo);
+      const http: HttpListener[] = [];
+      undo.push(() => closeAll(http));
       const segments = await openLog(config.log, (line) => events.notice(line), undo);
       const hands = await openHands(loadNative(), config, new SystemClock(), (line) => events.notice(line), undo);
       const sink = config.delivery.mode === "sandbox" ? await startSink(undo) : null;
       const server = new Server(config, events, undo, ports, segments, hands, sink);
-      await server.#begin();
+      await server.#begin(http);
       return server;
     } catch (error) {
-      await undo.run();
+      await undo.run().catch((left: unknown) => events.notice(`the start was not undone whole: ${messageOf(left)}`));
       throw error;
     }
   }
@@ -222,7 +226,7 @@ export class Server {
     return this.#shared;
   }
 
-  async #begin(): Promise<void> {
+  async #begin(http: HttpListener[]): Promise<void> {
     const config = this.#config;
     this.#undo.push(() => this.#supervisor.stop(WORKER_STOP_MS));
     const keepAlive = setInterval(() => {}, 1 << 30);
@@ -230,7 +234,7 @@ export class Server {
     await this.#guard.look();
     this.#supervisor.start();
     this.#loop.wake();
-    const http = await this.#startHttp();
+    await this.#startHttp(http);
     this.#supervisor.listen();
     const everyone = loadNative().perThreadListeners ? config.threads.workers : 1;
     await this.#until(() => this.#listening.size >= config.smtpListeners.length * everyone);
@@ -317,8 +321,7 @@ export class Server {
 
   // ── HTTP ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  async #startHttp(): Promise<HttpListener[]> {
-    const started: HttpListener[] = [];
+  async #startHttp(started: HttpListener[]): Promise<void> {
     for (const listener of this.#config.httpListeners) {
       const http = await startHttpListener(listener, {
         notAccepting: () => this.#notAccepting(),
@@ -326,10 +329,8 @@ export class Server {
         metrics: () => this.#metrics(),
         stop: () => void this.stop(),
       });
-      this.#undo.push(() => http.close());
       started.push(http);
     }
-    return started;
   }
 
   #notAccepting(): string | null {
@@ -362,7 +363,7 @@ export class Server {
     this.#scheduler.stop();
     this.#loop.wake();
     await this.#drained();
-    await this.#undo.run();
+    await this.#undo.run().catch((left: unknown) => this.#events.notice(`not all was stopped: ${messageOf(left)}`));
     this.#resolveStopped();
   }
 
@@ -387,6 +388,10 @@ export class Server {
   get workersLost(): number {
     return this.#shared.sum(Counter.workersLost);
   }
+}
+
+async function closeAll(listeners: readonly HttpListener[]): Promise<void> {
+  for (const listener of listeners) await listener.close();
 }
 
 /** The built-in sink of sandbox mode: accepts everything, on a thread of its own. */

@@ -5,6 +5,7 @@
 export type FaultCode =
   | "config.invalid"
   | "config.unreadable"
+  | "file.unwritable"
   | "listen.in-use"
   | "listen.denied"
   | "listen.failed"

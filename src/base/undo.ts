@@ -7,8 +7,20 @@ export class Undo {
     this.#steps.push(step);
   }
 
-  /** Runs all steps and forgets them; the first that fails ends the run. */
+  /**
+   * Runs all steps and forgets them. A step that fails does not keep the others from being run: what they hold (a lock, a
+   * thread) must not outlive us for its sake.
+   * @throws the first failure, when every step has been run.
+   */
   async run(): Promise<void> {
-    for (let step = this.#steps.pop(); step !== undefined; step = this.#steps.pop()) await step();
+    const failures: unknown[] = [];
+    for (let step = this.#steps.pop(); step !== undefined; step = this.#steps.pop()) {
+      try {
+        await step();
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
   }
 }

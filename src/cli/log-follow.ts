@@ -1,6 +1,7 @@
 import { closeSync, existsSync, fstatSync, openSync, readdirSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { openCompressed } from "../base/compression.js";
+import { errnoOf, Fault, messageOf } from "../base/fault.js";
 import { COMPRESSED_SUFFIXES, PLAIN_SUFFIX, parseSegmentName } from "../protocol/segment-name.js";
 
 /** Bytes read from a file at a time. */
@@ -49,12 +50,14 @@ export function pollEvery(ms: number, signal: AbortSignal): () => Promise<boolea
  *
  * Runs on: the command line. Owns: descriptors of the plain files (two during a rotation).
  * When full: memory is one chunk and one line per file. On failure: a file that cannot be read is passed over when it
- * has gone; other errors of the file system are thrown.
+ * has gone; otherwise that is a fault, and so is a directory that is not there when nothing is waited for.
+ * @throws {Fault} `log.unreadable`.
  */
 export async function* followLog(options: FollowOptions): AsyncGenerator<string, void, undefined> {
   const { dir } = options;
   const open: OpenSegment[] = [];
   let last = "";
+  if (!options.live && !existsSync(dir)) throw new Fault("log.unreadable", `there is no log at ${dir}`);
   try {
     if (options.fromBeginning) {
       for (const stamp of stamps(dir, "")) {
@@ -118,8 +121,8 @@ class OpenSegment {
     try {
       fd = openSync(path, "r");
     } catch (error) {
-      if (error instanceof Error && "code" in error && error.code === "ENOENT") return null;
-      throw error;
+      if (errnoOf(error) === "ENOENT") return null;
+      throw unreadable(path, error);
     }
     return new OpenSegment(fd, atEnd ? fstatSync(fd).size : 0);
   }
@@ -158,19 +161,30 @@ async function* compressedLines(dir: string, stamp: string): AsyncGenerator<stri
     const path = join(dir, stamp + PLAIN_SUFFIX + suffix);
     if (!existsSync(path)) continue;
     const stream = openCompressed(path);
-    if (stream === null) throw new Error(`${path} is compressed with zstd, which this version of Node cannot read`);
+    if (stream === null) {
+      throw new Fault("log.unreadable", `${path} is compressed with zstd, which this version of Node cannot read`);
+    }
     let rest = "";
     stream.setEncoding("utf8");
-    for await (const chunk of stream as AsyncIterable<string>) {
-      const end = chunk.lastIndexOf("\n");
-      if (end < 0) rest += chunk;
-      else {
-        yield* splitLines(rest + chunk.slice(0, end));
-        rest = chunk.slice(end + 1);
+    try {
+      for await (const chunk of stream as AsyncIterable<string>) {
+        const end = chunk.lastIndexOf("\n");
+        if (end < 0) rest += chunk;
+        else {
+          yield* splitLines(rest + chunk.slice(0, end));
+          rest = chunk.slice(end + 1);
+        }
       }
+    } catch (error) {
+      throw unreadable(path, error);
     }
     return;
   }
+}
+
+function unreadable(path: string, error: unknown): Fault {
+  const errno = errnoOf(error);
+  return new Fault("log.unreadable", `${path} cannot be read: ${messageOf(error)}`, { errno, cause: error });
 }
 
 function splitLines(text: string): string[] {
@@ -183,8 +197,8 @@ function stamps(dir: string, after: string): string[] {
   try {
     names = readdirSync(dir);
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
-    throw error;
+    if (errnoOf(error) === "ENOENT") return [];
+    throw unreadable(dir, error);
   }
   const found = new Set<string>();
   for (const name of names) {

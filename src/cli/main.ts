@@ -8,10 +8,8 @@ import { addCheckCommand } from "./check.js";
 import { addGenerateCommand } from "./generate.js";
 import { addSinkCommand } from "./sink.js";
 import { addStartCommand } from "./start.js";
-import { addStopCommand } from "./stop.js";
+import { addStopCommand, EX_USAGE } from "./stop.js";
 import { addTailCommand } from "./tail-command.js";
-
-const USAGE = 2;
 
 function version(): string {
   let folder = import.meta.dirname;
@@ -36,7 +34,7 @@ async function main(): Promise<void> {
     await program.parseAsync(process.argv);
   } catch (error) {
     if (error instanceof CommanderError) {
-      process.exitCode = error.exitCode === 0 ? 0 : USAGE;
+      process.exitCode = error.exitCode === 0 ? 0 : EX_USAGE;
       return;
     }
     process.stderr.write(`hikyaku: ${messageOf(error)}\n`);

@@ -1,4 +1,5 @@
 import { type Command, Option } from "commander";
+import { Undo } from "../base/undo.js";
 import type { ListenAddress } from "../config/compiled.js";
 import { formatSocketAddress } from "../config/text-kinds.js";
 import { DEFAULT_PROFILE, type SinkProfile } from "../sink/options.js";
@@ -100,9 +101,21 @@ async function runSink(flags: SinkFlags, command: Command): Promise<void> {
   if (profile.fallback.bounce + profile.fallback.defer > 100) {
     command.error("error: --bounce and --defer are more than 100 together", { code: "commander.invalidArgument" });
   }
+  const undo = new Undo();
+  try {
+    await receive(flags, profile, undo);
+  } finally {
+    // What was begun goes too when a later step has failed; else it would keep the process alive, unannounced.
+    await undo.run();
+  }
+}
+
+async function receive(flags: SinkFlags, profile: SinkProfile, undo: Undo): Promise<void> {
   const times = flags.times === undefined ? {} : { times: flags.times };
   const sink = await startSink({ host: flags.listen.host, port: flags.listen.port, profile, ...times });
+  undo.push(() => sink.stop());
   const page = flags.http === undefined ? null : await serveStats(flags.http.host, flags.http.port, sink);
+  if (page !== null) undo.push(() => page.stop());
   const smtp = [{ host: sink.host, port: sink.port }];
   const http = page === null ? [] : [{ host: page.host, port: page.port }];
   if (flags.json) process.stdout.write(`${JSON.stringify({ pid: process.pid, smtp, http })}\n`);
@@ -117,8 +130,7 @@ async function runSink(flags: SinkFlags, command: Command): Promise<void> {
   });
   clearInterval(progress);
   const stats = sink.stats();
-  await page?.stop();
-  await sink.stop();
+  await undo.run();
   process.stdout.write(flags.json ? `${JSON.stringify(stats)}\n` : `${summary(stats)}\n`);
 }
 

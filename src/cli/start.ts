@@ -1,4 +1,3 @@
-import { renameSync, writeFileSync } from "node:fs";
 import { relative } from "node:path";
 import type { Command } from "commander";
 import { faultsFile } from "../base/failpoints.js";
@@ -8,6 +7,7 @@ import { formatSocketAddress } from "../config/text-kinds.js";
 import { Server, type ServerReady } from "../server.js";
 import { configPath, EX_CONFIG, loadOrExplain } from "./config-argument.js";
 import { pollEvery } from "./log-follow.js";
+import { writeReadyFile } from "./ready-file.js";
 import { ignoreDebuggerSignal, stopOnSignals } from "./signals.js";
 import { tailLog } from "./tail.js";
 
@@ -56,13 +56,26 @@ async function start(flags: StartFlags, version: string): Promise<number> {
   const ended = new AbortController();
   if (serve(server)) {
     process.stdout.write(banner(version, config, server.ready));
-    if (flags.readyFile !== undefined) writeReady(flags.readyFile, server.ready);
+    if (flags.readyFile !== undefined && !(await announce(flags.readyFile, server))) return 1;
     if (flags.events ?? config.delivery.mode === "sandbox") showEvents(config.log.dir, ended.signal);
   }
   await server.stopped;
   ended.abort();
   process.stdout.write("stopped\n");
   return 0;
+}
+
+/** Writes the ready file. When that fails whoever waits for it would wait for ever: the server is stopped, and false. */
+async function announce(path: string, server: Server): Promise<boolean> {
+  try {
+    const { smtp, http, sink, workers } = server.ready;
+    writeReadyFile(path, { smtp, http, sink, workers });
+    return true;
+  } catch (error) {
+    notice(messageOf(error));
+    await server.stop();
+    return false;
+  }
 }
 
 function notice(line: string): void {
@@ -104,13 +117,6 @@ function banner(version: string, config: CompiledConfig, ready: ServerReady): st
     );
   }
   return `${lines.join("\n")}\n\n`;
-}
-
-function writeReady(path: string, ready: ServerReady): void {
-  const { pid, smtp, http, sink, workers } = ready;
-  const partial = `${path}.${process.pid}`;
-  writeFileSync(partial, `${JSON.stringify({ pid, smtp, http, sink, workers })}\n`);
-  renameSync(partial, path);
 }
 
 /** Shows the event log as it grows, a bounded number of lines per second. */

@@ -8,6 +8,8 @@ import { EX_CONFIG, loadOrExplain } from "./config-argument.js";
 
 /** Where commands find a running server when nothing else is said. */
 export const DEFAULT_ENDPOINT = "http://127.0.0.1:8000";
+/** Exit status of a command that was called wrongly. */
+export const EX_USAGE = 2;
 /** Exit status when the server cannot be reached. */
 export const EX_UNREACHABLE = 3;
 
@@ -65,6 +67,10 @@ async function stop(flags: StopFlags): Promise<number> {
     }
   }
   endpoint ??= process.env["HIKYAKU_ENDPOINT"] ?? DEFAULT_ENDPOINT;
+  if (!/^https?:\/\//i.test(endpoint) || !URL.canParse(endpoint)) {
+    complain(`the endpoint ${JSON.stringify(endpoint)} is no URL of a server, such as ${DEFAULT_ENDPOINT}`);
+    return EX_USAGE;
+  }
   const spool = config?.spool.path ?? null;
   const owner = spool === null ? null : spoolOwner(spool);
 

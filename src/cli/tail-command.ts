@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { RECORD_KINDS, type RecordKind } from "../protocol/records.js";
 import { recordKindArgument } from "./arguments.js";
+import { reportFaults } from "./command-fault.js";
 import { configPath, EX_CONFIG, loadOrExplain } from "./config-argument.js";
 import { pollEvery } from "./log-follow.js";
 import { tailLog } from "./tail.js";
@@ -29,9 +30,11 @@ export function addTailCommand(program: Command): void {
     .option("--all", "begin with everything that is there, instead of what comes from now on")
     .option("--no-follow", "end when everything that is there was shown")
     .option("--json", "the records as they are")
-    .action(async (flags: TailFlags) => {
-      process.exitCode = await tail(flags);
-    });
+    .action((flags: TailFlags) =>
+      reportFaults("tail", async () => {
+        process.exitCode = await tail(flags);
+      }),
+    );
 }
 
 async function tail(flags: TailFlags): Promise<number> {

@@ -1,6 +1,7 @@
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { parse, TomlError } from "smol-toml";
 import { messageOf } from "../base/fault.js";
+import { jsonFault } from "./json-fault.js";
 import { jsonLines } from "./json-lines.js";
 import type { LineMap } from "./line-map.js";
 import { formatPath, type Problem, type Problems, quote } from "./problems.js";
@@ -81,12 +82,11 @@ function parseJson(name: string, text: string, problems: Problems): Document | u
     }
     return { values, lines: map };
   } catch (error) {
-    const reason = messageOf(error);
-    const position = /at position (\d+)/.exec(reason)?.[1];
-    const before = position === undefined ? null : text.slice(0, Number(position));
-    const line = before === null ? null : before.split("\n").length;
-    const column = before === null ? null : before.length - before.lastIndexOf("\n");
-    return report(problems, { file: name, line, column, message: `not well-formed JSON: ${reason}` });
+    const fault = jsonFault(text) ?? { at: 0, message: messageOf(error).split("\n")[0] };
+    const before = text.slice(0, fault.at);
+    const line = before.split("\n").length;
+    const column = before.length - before.lastIndexOf("\n");
+    return report(problems, { file: name, line, column, message: `not well-formed JSON: ${fault.message}` });
   }
 }
 

@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { closeSync, existsSync, fstatSync, openSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { errnoOf, Fault, messageOf } from "../base/fault.js";
 import { Check } from "./check.js";
@@ -52,9 +52,27 @@ export function loadConfig(path: string, env: NodeJS.ProcessEnv = process.env): 
   for (const { value, at, check } of shaping.namedSources) {
     if (!Object.hasOwn(config.sources, value)) check.unknownName(at, "source", value, Object.keys(config.sources));
   }
+  const { hostsFile } = config.dns;
+  if (hostsFile !== null) {
+    files.push(hostsFile);
+    const errno = refusalToRead(hostsFile);
+    if (errno !== null)
+      written.check.error(["dns", "hosts_file"], `file ${quote(hostsFile)} cannot be read (${errno})`);
+  }
   if (problems.errors.length > 0) throw invalid(problems);
-  if (config.dns.hostsFile !== null) files.push(config.dns.hostsFile);
   return { config, warnings: inFileOrder(problems.warnings), files };
+}
+
+/** Why the system would not let us read a file, null when it does. What it holds is not looked at here. */
+function refusalToRead(path: string): string | null {
+  try {
+    const file = openSync(path, "r");
+    const isDirectory = fstatSync(file).isDirectory();
+    closeSync(file);
+    return isDirectory ? "EISDIR" : null;
+  } catch (error) {
+    return errnoOf(error) ?? "unknown error";
+  }
 }
 
 /** The configuration file to use: `--config FILE`, `HIKYAKU_CONFIG`, `./hikyaku.toml`, `/etc/hikyaku/hikyaku.toml`. */

@@ -30,7 +30,7 @@ export function readNodeId(dataDir: string): string {
 /**
  * The configuration with its node's id: an id that is neither written nor kept yet is made, and kept in `data_dir` (which
  * is created), on disk before this returns. For a start, not for a check. Two starts at once end with one id.
- * @throws {Fault} `config.unreadable` when it cannot be read or kept.
+ * @throws {Fault} `config.unreadable` when it cannot be read, `file.unwritable` when it cannot be kept.
  */
 export function withNodeId(config: CompiledConfig): CompiledConfig {
   if (config.node.nodeId !== "") return config;
@@ -52,7 +52,7 @@ function keepNodeId(dataDir: string): string {
     const errno = errnoOf(error);
     const kept = errno === "EEXIST" ? readNodeId(dataDir) : "";
     if (kept !== "") return kept;
-    throw new Fault("config.unreadable", `${path} cannot be written: ${messageOf(error)}`, { errno, cause: error });
+    throw new Fault("file.unwritable", `${path} cannot be written: ${messageOf(error)}`, { errno, cause: error });
   } finally {
     removeQuietly(temporary);
   }

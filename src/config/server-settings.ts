@@ -202,11 +202,11 @@ const dns = {
   }),
   dnssec: setting("dnssec", choice<DnsConfig["dnssec"]>("off", "trust-ad"), {
     fallback: "off" as const,
-    about: '"trust-ad" believes the AD bit of the servers, which must then be on this machine.',
+    about: '"trust-ad" believes the AD bit of `servers`, which must then be named, and be on this machine.',
   }),
   hostsFile: setting("hosts_file", filePath(), {
     fallback: null,
-    about: "Static records in zone-file syntax, consulted first; relative to this file.",
+    about: "Static records in zone-file syntax, consulted first, for the names that it has; relative to this file.",
   }),
 };
 
@@ -214,6 +214,10 @@ const dns = {
 export const dnsTable: Kind<DnsConfig> = table(Object.values(dns), (reader) => {
   const servers = reader.get(dns.servers);
   const dnssec = reader.get(dns.dnssec);
+  // The system's may be anywhere, and may change after we have looked.
+  if (dnssec === "trust-ad" && servers.length === 0) {
+    reader.check.error(reader.path(dns.dnssec), `"trust-ad" needs name servers on this machine, named in dns.servers`);
+  }
   for (const [index, server] of dnssec === "trust-ad" ? servers.entries() : []) {
     if (server.host === "::1" || server.host.startsWith("127.")) continue;
     const why = `${formatPath(reader.path(dns.dnssec))} = "trust-ad" needs name servers on this machine`;

@@ -9,9 +9,10 @@ const MAX_BYTES = 16 * 1024 * 1024;
 /**
  * The static records of `hosts_file`, consulted before any server.
  *
- * A name that the file has, or that lies above one that it has, is answered by the file alone: its records, its alias, or
- * "no such record". `*.x` stands for all names below `x` that the file does not have (RFC 4592). Other names are looked up
- * outside, unless the file has a SOA record at or above them: then it is the last word, and they do not exist.
+ * A name that the file has is answered by the file alone: its records, its alias, or "no such record". `*.x` stands for
+ * all names below `x` that the file does not have (RFC 4592). Other names are looked up outside, also those that lie above
+ * one of the file's: a host's address says nothing about its domain. Where the file has a SOA record at or above a name it
+ * is the last word: a name above others has no records, and the rest does not exist.
  */
 export class StaticZone {
   readonly #records = new Map<string, DnsRecord[]>();
@@ -33,6 +34,7 @@ export class StaticZone {
     const own = this.#records.get(name);
     if (own !== undefined) return this.#answer(own, name, type);
     const apexTtlMs = this.#apexTtl(name);
+    if (this.#above.has(name) && apexTtlMs === null) return null;
     if (this.#apexes.has(name) || this.#above.has(name)) return { kind: "nodata", ttlMs: negativeTtl(apexTtlMs) };
     const wildcard = this.#wildcard(name);
     if (wildcard !== undefined) return this.#answer(wildcard, name, type);

@@ -47,8 +47,18 @@ export type Received = Response | { readonly kind: "stray" } | { readonly kind: 
 
 const STRAY: Received = { kind: "stray" };
 const MALFORMED: Received = { kind: "malformed" };
+const CUT: Received = {
+  kind: "response",
+  rcode: 0,
+  truncated: true,
+  authentic: false,
+  records: [],
+  soaTtlMs: null,
+  referral: false,
+};
 const HEADER_BYTES = 12;
 const RESPONSE_FLAG = 0x80;
+const TRUNCATED_FLAG = 0x02;
 
 /** Most records of one response; more, and reading it (names point at names) would cost too much. */
 const MAX_RECORDS = 1000;
@@ -69,7 +79,8 @@ export function readResponse(bytes: Buffer, question: Question): Received {
   try {
     return understand(packet.decode(bytes), bytes.readUInt8(3) & 0x0f, question);
   } catch {
-    return MALFORMED;
+    // Cut inside a record (RFC 2181 §9): what is left is of no use, and all of it is to be had over TCP.
+    return (bytes.readUInt8(2) & TRUNCATED_FLAG) === 0 ? MALFORMED : CUT;
   }
 }
 

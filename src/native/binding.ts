@@ -127,7 +127,7 @@ export interface ConnectOptions {
   readonly unix: string | null;
   /** Local address to leave from (IP_BIND_ADDRESS_NO_PORT, port chosen at connect); null for the system's choice. */
   readonly localAddress: string | null;
-  /** IP_FREEBIND: bind an address that no interface has (yet). */
+  /** IP_FREEBIND: bind an address that no interface has (yet). The stand-in cannot: EADDRNOTAVAIL then, as without it. */
   readonly freeBind?: boolean;
   /** IP_TRANSPARENT (needs CAP_NET_ADMIN). */
   readonly transparent?: boolean;

@@ -132,7 +132,8 @@ function refusalOf(options: ConnectOptions): string {
   if (isIP(options.address ?? "") === 0) return "EINVAL";
   if (options.localAddress !== null && isIP(options.localAddress) === 0) return "EINVAL";
   const needsAddon = options.transparent || (options.device ?? null) !== null || (options.mark ?? null) !== null;
-  return needsAddon ? "ENOTSUP" : "";
+  // Not `freeBind`: an address that some interface has needs none, and one that no interface has is EADDRNOTAVAIL.
+  return needsAddon || (options.userTimeoutMs ?? 0) !== 0 ? "ENOTSUP" : "";
 }
 
 /**

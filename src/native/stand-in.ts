@@ -21,7 +21,8 @@ export const hasReusePort: boolean = (() => {
  * Runs on: any thread; one per thread.
  * Owns: nothing of its own, see `StandInReactor`.
  * When full: as the addon.
- * On failure: as the addon. What Node cannot do (a device, a mark, transparent binds) is a fault of errno ENOTSUP.
+ * On failure: as the addon. What Node cannot do (a device, a mark, transparent binds, a
+ *   time-out for what is unacknowledged) is a fault of errno ENOTSUP; an address that no interface has, of EADDRNOTAVAIL.
  */
 export class StandIn implements Native {
   readonly kind = "stand-in";

@@ -125,6 +125,8 @@ export class SinkMachine {
     const verb = verbOf(buffer, start, end);
     if (verb === Verb.quit) {
       this.#last(replies.GOODBYE);
+    } else if (verb === Verb.chunk) {
+      this.#last(replies.NOT_OFFERED);
     } else if (this.#shut) {
       this.#say(replies.NOT_ALLOWED);
     } else if (verb === Verb.ehlo || verb === Verb.helo) {

@@ -121,10 +121,10 @@ export class ClientMachine {
     }
   }
 
-  /** The current wait has lasted `deadlineMs`. */
-  timedOut(): void {
+  /** The current wait has lasted `deadlineMs`, or what was written has not left for `afterMs`. */
+  timedOut(afterMs = this.deadlineMs): void {
     if (this.#phase === "ready" || this.#phase === "closed") return;
-    this.#breakOff({ kind: "timeout", afterMs: this.deadlineMs }, "timeout");
+    this.#breakOff({ kind: "timeout", afterMs }, "timeout");
   }
 
   /** What was written has left, or a part of it: a large message on a slow line is alive, and its wait begins anew. */

@@ -25,12 +25,14 @@ export const Verb = {
   help: 10,
   /** A command that exists and is not offered here: EXPN, SEND, SOML, SAML, TURN, ETRN, ATRN. */
   notOffered: 11,
-  /** The same, but one that ends a group and may be followed by something else than commands: AUTH, STARTTLS, BDAT. */
+  /** The same, but one that ends a group and may be followed by something else than commands: AUTH, STARTTLS. */
   notOfferedLast: 12,
   /** Claims to be somebody else: XCLIENT, XFORWARD. */
   notAllowed: 13,
   /** Not SMTP at all: an HTTP request, a header line. */
   foreign: 14,
+  /** BDAT, which is not offered either: a chunk of a message follows it whatever is answered (RFC 3030 §2). */
+  chunk: 15,
 } as const;
 /** One of {@link Verb}. */
 export type Verb = (typeof Verb)[keyof typeof Verb];
@@ -56,8 +58,9 @@ const HELP = four("HELP");
 
 const OTHERS: ReadonlyMap<string, Verb> = new Map<string, Verb>([
   ...["EXPN", "SEND", "SOML", "SAML", "TURN", "ETRN", "ATRN"].map((verb) => [verb, Verb.notOffered] as const),
-  ...["AUTH", "STARTTLS", "BDAT"].map((verb) => [verb, Verb.notOfferedLast] as const),
+  ...["AUTH", "STARTTLS"].map((verb) => [verb, Verb.notOfferedLast] as const),
   ...["XCLIENT", "XFORWARD"].map((verb) => [verb, Verb.notAllowed] as const),
+  ["BDAT", Verb.chunk],
   ...["GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "CONNECT", "TRACE", "PATCH", "PRI"].map(
     (verb) => [verb, Verb.foreign] as const,
   ),
@@ -184,6 +187,7 @@ export class CommandReader implements MailParameters {
         return null;
       case Verb.notOffered:
       case Verb.notOfferedLast:
+      case Verb.chunk:
         return say.NOT_OFFERED;
       case Verb.notAllowed:
         return say.NOT_ALLOWED;

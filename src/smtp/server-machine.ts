@@ -9,7 +9,7 @@ import { LineEvent, LineReader } from "./line-reader.js";
 import type { Reply } from "./reply.js";
 import { ServerOutput } from "./server-output.js";
 import * as say from "./server-replies.js";
-import { MAX_ERRORS_IN_ROW, type ServerSettings } from "./server-settings.js";
+import { MAX_ERRORS_IN_ROW, MAX_EXPECTED_OCTETS, type ServerSettings, TLS_HANDSHAKE } from "./server-settings.js";
 import { type ServerHost, type ServerPhase, Transaction } from "./server-transaction.js";
 
 /**
@@ -73,6 +73,11 @@ export class ServerMachine {
   /** Too much input waits: stop reading from the connection until this is false again (look after `answer` and `finish`). */
   get paused(): boolean {
     return this.#kept.isHigh;
+  }
+
+  /** A command line has begun to come in and is not whole yet. */
+  get inLine(): boolean {
+    return this.#phase === "commands" && this.#lines.inLine;
   }
 
   /** Says 220. Until then, whoever speaks is sent away. */
@@ -209,7 +214,8 @@ export class ServerMachine {
     }
     const error = refusal ?? this.#runCommand(verb);
     if (error === null) this.#errors = 0;
-    else if (verb === Verb.foreign) this.#endWith(error, this.#lines.forLog());
+    // What follows these is no commands, and must not be run as such.
+    else if (verb === Verb.foreign || verb === Verb.chunk) this.#endWith(error, this.#lines.forLog());
     else this.#error(error, this.#lines.forLog());
   }
 
@@ -389,9 +395,5 @@ export class ServerMachine {
   }
 }
 
-/** Largest buffer taken on the word of SIZE alone. */
-const MAX_EXPECTED_OCTETS = 256 * 1024;
-/** First octet of a TLS record: somebody who expects TLS from the start. */
-const TLS_HANDSHAKE = 0x16;
 /** One reader for all sessions of the thread: what it read is taken over before anybody else can use it. */
 const commands = new CommandReader();

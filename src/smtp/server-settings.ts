@@ -7,6 +7,10 @@ import { TOO_MANY_HOPS } from "./server-replies.js";
 
 /** Protocol errors in a row (not refusals by policy, not full messages) after which a session is ended with 421. */
 export const MAX_ERRORS_IN_ROW = 50;
+/** Largest buffer taken on the word of SIZE alone. */
+export const MAX_EXPECTED_OCTETS = 256 * 1024;
+/** First octet of a TLS record: somebody who expects TLS from the start. */
+export const TLS_HANDSHAKE = 0x16;
 /** A doomed message is read to its end, up to this many times the size limit, and at least {@link MIN_DRAIN_OCTETS}. */
 const DRAIN_FACTOR = 4;
 const MIN_DRAIN_OCTETS = 64 * 1024 * 1024;

@@ -47,6 +47,14 @@ test("a server that does not end in time: exit 1 and one line that says so; none
   assert.deepEqual(unwaited, { code: 0, out: "stopping\n", err: "" });
 });
 
+test("an endpoint that is no URL is wrong usage, told in one line", async () => {
+  for (const endpoint of ["foo", "localhost:8000", "http://", "ftp://127.0.0.1"]) {
+    const wrong = await run("stop", "--endpoint", endpoint);
+    assert.equal(wrong.code, 2, endpoint);
+    assert.match(wrong.err, /^hikyaku stop: the endpoint ".*" is no URL of a server, such as http:.*\n$/);
+  }
+});
+
 test("with its configuration a server is found and waited for to its end; a second start names its process", async () => {
   const dir = makeDir();
   const probe = await listener("", () => {});

@@ -7,6 +7,7 @@ import { gzipSync } from "node:zlib";
 import { compressFile } from "../../src/base/compression.js";
 import { followLog, pollEvery } from "../../src/cli/log-follow.js";
 import { formatRecord, matchesFilter, parseRecord, tailLog } from "../../src/cli/tail.js";
+import { run } from "./command.js";
 
 const A = "20270115-080000.000000000.jsonl";
 const B = "20270115-080001.000000000.jsonl";
@@ -87,6 +88,26 @@ test("a directory that does not exist yet is waited for; compressed files of bef
   const packed = scratch(t);
   writeFileSync(join(packed, `${A}.gz`), gzipSync("old\n"));
   assert.deepEqual(await follow(packed, false, [() => writeFileSync(join(packed, B), "new\n")]), ["new"]);
+});
+
+test("a log that is not there, or cannot be read, is one line and exit 1", async (t) => {
+  const dir = scratch(t);
+  const none = await run("tail", "--dir", join(dir, "none"), "--no-follow");
+  assert.deepEqual(none, { code: 1, out: "", err: `hikyaku tail: there is no log at ${join(dir, "none")}\n` });
+  writeFileSync(join(dir, "file"), "");
+  const file = await run("tail", "--dir", join(dir, "file"), "--all");
+  assert.equal(file.code, 1);
+  assert.match(file.err, /^hikyaku tail: .*file cannot be read: ENOTDIR.*\n$/);
+  // Not compressed at all; with zstd, an older Node does not even look.
+  for (const suffix of [".gz", ".zst"]) {
+    const path = join(dir, A + suffix);
+    writeFileSync(path, "what is this");
+    const packed = await run("tail", "--dir", dir, "--no-follow");
+    assert.equal(packed.code, 1);
+    assert.match(packed.err, /^hikyaku tail: .*(cannot be read: |this version of Node cannot read\n).*\n?$/);
+    assert.equal(packed.err.trim().split("\n").length, 1);
+    rmSync(path);
+  }
 });
 
 test("the usual waiting ends at once when it is aborted", async () => {

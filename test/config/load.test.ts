@@ -67,7 +67,7 @@ max_messages = 5
 servers = ["127.0.0.1", "[::1]:5353", "::1"]
 dnssec = "trust-ad"
 timeout = 0.5
-hosts_file = "/etc/hosts.zone"
+hosts_file = "hosts.zone"
 [log]
 dir = "/var/log/hikyaku"
 max_file_size = "1MiB"
@@ -96,6 +96,7 @@ protocol.smtp.mx_list = ["Smart.example:25", "[192.0.2.9]", "[IPv6:2001:db8::9]:
 [[queue]]
 protocol = "null"
 `,
+    { "hosts.zone": "" },
   );
   assert.deepEqual(config.node, {
     hostname: "mta1.example.com",
@@ -118,7 +119,7 @@ protocol = "null"
     { host: "::1", port: 53 },
   ]);
   assert.equal(config.dns.timeoutMs, 500);
-  assert.equal(config.dns.hostsFile, "/etc/hosts.zone");
+  assert.match(config.dns.hostsFile ?? "", /^\/.*\/hosts\.zone$/);
   assert.deepEqual(config.log, { dir: "/var/log/hikyaku", maxFileSize: 1_048_576, maxSegmentDurationMs: 3_600_000 });
   const [first, second] = config.smtpListeners;
   assert.deepEqual(first?.domains, {
@@ -246,7 +247,7 @@ test("an id that cannot be kept is a fault", () => {
     const { config } = loadConfig(join(directory, "hikyaku.toml"), {});
     assert.throws(
       () => withNodeId(config),
-      (error) => error instanceof Fault && error.code === "config.unreadable",
+      (error) => error instanceof Fault && error.code === "file.unwritable",
     );
   });
 });

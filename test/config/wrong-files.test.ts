@@ -196,6 +196,19 @@ const cases: readonly Case[] = [
     ['hikyaku.toml:3: dns.servers[1]: dns.dnssec = "trust-ad" needs name servers on this machine'],
   ],
   [
+    "the system's servers are not known to be local",
+    '[dns]\ndnssec = "trust-ad"\n',
+    ['hikyaku.toml:2: dns.dnssec: "trust-ad" needs name servers on this machine, named in dns.servers'],
+  ],
+  [
+    "a hosts file that is not there, beside other errors",
+    '[dns]\ntimeout = 0\nhosts_file = "none.zone"\n',
+    [
+      'hikyaku.toml:2: dns.timeout: found 0, expected a duration from 50ms to 5m, such as "90s", "20m" or a number of seconds',
+      'hikyaku.toml:3: dns.hosts_file: file "none.zone" cannot be read (ENOENT)',
+    ],
+  ],
+  [
     "criteria are exact or *",
     '[[queue]]\nmatch = { domain = "*.example.com", tenant = 7, domian = "x" }\n',
     [

@@ -139,6 +139,30 @@ test("a truncated answer is asked for again over TCP", async () => {
   });
 });
 
+test("an answer that was cut inside a record is asked for again over TCP as well", async () => {
+  const answers = [a("host.example", "192.0.2.1"), a("host.example", "192.0.2.2")];
+  const script: Script = (asked) => {
+    if (asked.via === "tcp") return [respond(asked, { answers })];
+    const whole = respond(asked, { flags: packet.TRUNCATED_RESPONSE, answers });
+    return [whole.subarray(0, whole.length - 3)];
+  };
+  await withServers([script], async ({ resolver, servers }) => {
+    assert.deepEqual(values(await resolver.lookup("host.example", "A")), ["192.0.2.1", "192.0.2.2"]);
+    assert.deepEqual(
+      servers[0]?.asked.map((asked) => asked.via),
+      ["udp", "tcp"],
+    );
+  });
+});
+
+test("records of another class than IN are not taken", async () => {
+  const chaos: packet.Answer = { type: "A", name: "host.example", data: "203.0.113.1", ttl: 300, class: "CH" };
+  const script: Script = (asked) => [respond(asked, { answers: [chaos, a("host.example", "192.0.2.1")] })];
+  await withServers([script], async ({ resolver }) => {
+    assert.deepEqual(values(await resolver.lookup("host.example", "A")), ["192.0.2.1"]);
+  });
+});
+
 test("TCP that closes, lies about itself or stays truncated is a failed lookup", async () => {
   const over: readonly (readonly [string, Script])[] = [
     ["closes", () => ["close"]],

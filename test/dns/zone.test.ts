@@ -34,6 +34,7 @@ final.example. 60 SOA ns.final.example. root.final.example. (
                  600 86400
                  30 )
 in.final.example. A 192.0.2.7
+deep.er.final.example. A 192.0.2.8
 `;
 
 function ask(zone: StaticZone, name: string, type: RecordType): string {
@@ -53,7 +54,7 @@ test("records, names, lives, wildcards, and who has the last word", () => {
     ["www.example.com", "A", "-> mx1.example.com"],
     ["www.example.com", "CNAME", "0 mx1.example.com 3600000"],
     ["txt.example.com", "TXT", '0 v=spf1 -all; not "a" comment 3600000'],
-    ["er.example.com", "A", "nodata"],
+    ["er.example.com", "A", "outside"],
     ["nowhere.example.com", "A", "outside"],
     ["null.test", "MX", "0  3600000"],
     ["null.test", "A", "nodata"],
@@ -61,7 +62,8 @@ test("records, names, lives, wildcards, and who has the last word", () => {
     ["a.b.any.test", "MX", "5 sink.test 3600000"],
     ["any.test", "AAAA", "nodata"],
     ["below.host.test", "A", "outside"],
-    ["test", "A", "nodata"],
+    ["test", "A", "outside"],
+    ["er.final.example", "MX", "nodata"],
     ["final.example", "MX", "nodata"],
     ["gone.final.example", "A", "nxdomain"],
     ["in.final.example", "MX", "nodata"],
@@ -70,6 +72,14 @@ test("records, names, lives, wildcards, and who has the last word", () => {
   for (const [name, type, expected] of cases) assert.equal(ask(zone, name, type), expected, `${type} ${name}`);
   const gone = zone.lookup("gone.final.example", "A");
   assert.deepEqual(gone, { kind: "nxdomain", ttlMs: 30_000 });
+});
+
+test("the address of a mail host says nothing about its domain, which is looked up outside", () => {
+  const zone = parseZone("mx.example.com. A 127.0.0.1\n", "zone");
+  assert.equal(ask(zone, "mx.example.com", "A"), "0 127.0.0.1 3600000");
+  assert.equal(ask(zone, "mx.example.com", "AAAA"), "nodata");
+  assert.equal(ask(zone, "example.com", "MX"), "outside");
+  assert.equal(ask(zone, "com", "A"), "outside");
 });
 
 test("mistakes are told with their line, all together", () => {

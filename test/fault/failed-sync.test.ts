@@ -1,6 +1,6 @@
 /** The disk fails to sync: the client hears 4xx, that message is never delivered, and the server mends itself. */
 import assert from "node:assert/strict";
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -8,6 +8,7 @@ import { test } from "node:test";
 import { ChildServer } from "../support/child-server.js";
 import { makeDir, readLog, removeDir, until, writeConfig } from "../support/server.js";
 import { connectAndGreet, type SmtpClient } from "../support/smtp-client.js";
+import { canTrace } from "../support/untestable.js";
 
 const main = new URL("../../src/cli/main.js", import.meta.url).pathname;
 
@@ -23,12 +24,7 @@ async function trySend(client: SmtpClient, recipient: string): Promise<string> {
 }
 
 test("a failed fdatasync is answered 451, the message is gone, and mail is taken again after the store was opened anew", async (t) => {
-  if (spawnSync("strace", ["-e", "trace=none", "true"]).status !== 0) {
-    const why = "NOT TESTED: failing syncs need strace and the right to trace processes on this machine";
-    if (process.env["CI"] === "true") assert.fail(why);
-    t.diagnostic(why);
-    return;
-  }
+  if (!canTrace(t)) return;
   const dir = makeDir();
   writeConfig(dir, {});
   const ready = join(dir, "ready.json");
@@ -85,12 +81,7 @@ test("a failed fdatasync is answered 451, the message is gone, and mail is taken
 });
 
 test("committed: a forced flush waits for a real fdatasync, a plain message does not", async (t) => {
-  if (spawnSync("strace", ["-e", "trace=none", "true"]).status !== 0) {
-    const why = "NOT TESTED: failing syncs need strace and the right to trace processes on this machine";
-    if (process.env["CI"] === "true") assert.fail(why);
-    t.diagnostic(why);
-    return;
-  }
+  if (!canTrace(t)) return;
   const dir = makeDir();
   writeConfig(dir, { durability: "committed" });
   const server = await ChildServer.start(dir);
@@ -123,12 +114,7 @@ test("committed: a forced flush waits for a real fdatasync, a plain message does
 });
 
 test("two workers: whatever write fails, LMDB's head included, both shards take mail again", async (t) => {
-  if (spawnSync("strace", ["-e", "trace=none", "true"]).status !== 0) {
-    const why = "NOT TESTED: failing writes need strace and the right to trace processes on this machine";
-    if (process.env["CI"] === "true") assert.fail(why);
-    t.diagnostic(why);
-    return;
-  }
+  if (!canTrace(t)) return;
   const dir = makeDir();
   writeConfig(dir, { workers: 2 });
   const server = await ChildServer.start(dir);

@@ -49,6 +49,23 @@ describe("the addon and peers that reset", { skip: native.kind !== "addon" }, ()
       }),
     ));
 
+  test("a paused connection whose send fails is closed in that turn: nobody reads what it might still hear", () =>
+    withRudeServer((port, waitForReset) =>
+      withWorld(native, async (world) => {
+        const client = world.connect({ port });
+        await client.connected.promise;
+        client.connection.pause();
+        waitForReset();
+        client.connection.writeText("EHLO us\r\n");
+        // The turn that sends it, before the kernel's own word of the reset can be taken.
+        world.reactor.requestTurn();
+        const fault = await client.closed.promise;
+        assert.match(fault?.message ?? "", /^send to /);
+        assert.equal(client.received, "");
+        assert.deepEqual(client.events, ["connect", "close"]);
+      }),
+    ));
+
   test("a reset that is there before the connection was seen up", () =>
     withRudeServer((port, waitForReset) =>
       withWorld(native, async (world) => {

@@ -23,6 +23,7 @@ import type { SpooledMessage } from "../spool/envelope.js";
 import type { EgressPath } from "./path.js";
 import type { Plan, PlanTarget } from "./plan.js";
 import { type Fate, type HostFailure, judge, judgePlan, judgeUnreachable, type SessionStep } from "./verdict.js";
+import { WriteWait } from "./write-wait.js";
 
 /** A message that the scheduler gave to a session. */
 export interface Assigned {
@@ -87,6 +88,7 @@ export class EgressSession implements ConnectionHandler, ClientHost {
   /** The session cannot be: what its first message will be told. */
   #early: Fate | null = null;
   #progressSeen = 0;
+  readonly #writing = new WriteWait();
   #deadlineMs = Number.POSITIVE_INFINITY;
 
   constructor(id: SessionId, path: EgressPath, logId: string, host: SessionHost) {
@@ -142,6 +144,12 @@ export class EgressSession implements ConnectionHandler, ClientHost {
   /** Looks whether a wait has lasted too long. Called a few times a second. */
   sweep(nowMs: number): void {
     const machine = this.#machine;
+    const unsent = this.#connection?.pendingBytes ?? 0;
+    const stuckMs = machine === null ? null : this.#writing.exceeded(unsent, nowMs, machine.deadlineMs);
+    if (stuckMs !== null) {
+      machine?.timedOut(stuckMs);
+      return;
+    }
     if (machine !== null && machine.progress !== this.#progressSeen) {
       this.#progressSeen = machine.progress;
       this.#deadlineMs = nowMs + machine.deadlineMs;

@@ -21,6 +21,7 @@ import type { Reception } from "../spool/envelope.js";
 import type { MessageSource, StoredMessage } from "./intake.js";
 import type { IngressListener } from "./listener.js";
 
+const LF = 0x0a;
 const RELAY_DENIED = new Reply(550, [5, 7, 1], "Relaying denied");
 const RECEIVED_TOO_SLOWLY = new Reply(451, [4, 4, 5], "The message came in too slowly (receive), closing");
 const TOO_SLOW = new Reply(451, [4, 4, 5], "The message could not be stored in time (spool), try again later");
@@ -40,7 +41,7 @@ export class IngressSession implements ConnectionHandler, ServerHost, MessageSou
   #greetedAs = "";
   #extended = false;
   #paused = false;
-  /** Monotonic ms of the last sweep before something came. */
+  /** Monotonic ms of the last sweep before something came, other than the rest of a command line. */
   #activeMs: number;
   #storing: StoredMessage | null = null;
   #content: ReceivedContent | null = null;
@@ -106,7 +107,8 @@ export class IngressSession implements ConnectionHandler, ServerHost, MessageSou
   onConnect(): void {}
 
   onData(buffer: Buffer, start: number, end: number): void {
-    this.#activeMs = this.#listener.nowMs;
+    // A part of a line is no sign of life, but for its first: a command must be whole in `client_timeout`.
+    if (!this.#machine.inLine || buffer.subarray(start, end).includes(LF)) this.#activeMs = this.#listener.nowMs;
     this.#machine.feed(buffer, start, end);
     this.#balance();
   }

@@ -3,14 +3,13 @@ import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { untestable } from "../../support/untestable.js";
 import { scratch } from "./helpers.js";
 
 test("a full disk refuses mail, keeps what is there readable, and recovers by deliveries", async (t) => {
   const path = scratch(t);
   if (spawnSync("unshare", ["-m", "mount", "-t", "tmpfs", "-o", "size=4m", "none", path]).status !== 0) {
-    const why = "NOT TESTED: a full disk needs the right to mount a small file system on this machine";
-    console.error(why);
-    t.skip(why);
+    untestable(t, "a full disk needs the right to mount a small file system on this machine");
     return;
   }
   const child = fileURLToPath(new URL("./full-disk-child.js", import.meta.url));

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface, type Interface } from "node:readline";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { canTrace } from "../../support/untestable.js";
 import { scratch } from "./helpers.js";
 
 const CHILD = fileURLToPath(new URL("./sync-failure-child.js", import.meta.url));
@@ -31,12 +32,7 @@ class Talk {
 }
 
 test("when the disk refuses a sync, the mail is refused, is absent, and stays absent over a restart", async (t) => {
-  if (spawnSync("strace", ["-e", "trace=none", "true"]).status !== 0) {
-    const why = "NOT TESTED: failing syncs need strace and the right to trace processes on this machine";
-    console.error(why);
-    t.skip(why);
-    return;
-  }
+  if (!canTrace(t)) return;
   const path = scratch(t);
   const child = new Talk(path);
   t.after(() => child.process.kill("SIGKILL"));

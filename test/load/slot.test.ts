@@ -1,0 +1,85 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { ManualClock } from "../../src/base/clock.js";
+import { Fault } from "../../src/base/fault.js";
+import type { LoadOptions } from "../../src/load/options.js";
+import { Slot } from "../../src/load/slot.js";
+import type { Connection, ConnectionHandler, Reactor } from "../../src/native/binding.js";
+
+const OPTIONS: LoadOptions = {
+  target: { host: "127.0.0.1", port: 25 },
+  concurrency: 1,
+  count: null,
+  durationMs: 1000,
+  ratePerSecond: null,
+  sizes: [{ bytes: 100, weight: 1 }],
+  domains: [{ name: "d.example", weight: 1 }],
+  pipelining: true,
+  messagesPerConnection: null,
+  headers: [],
+  helo: "c",
+  sender: "a@b.example",
+  timeoutMs: 1000,
+  giveUpMs: 60_000,
+  seed: 1,
+};
+
+const nowhere: Connection = {
+  handler: { onConnect() {}, onData() {}, onEnd() {}, onDrain() {}, onClose() {} },
+  remoteAddress: "",
+  remotePort: 0,
+  localAddress: "",
+  localPort: 0,
+  pendingBytes: 0,
+  writeText: () => true,
+  writeBytes: () => true,
+  pause() {},
+  resume() {},
+  end() {},
+  destroy() {},
+  detach: () => assert.fail("nobody asked for the socket"),
+};
+
+test("a connection that cannot be made is tried again after pauses that double, to five seconds; a message begins anew", (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  let attempts = 0;
+  let handler: ConnectionHandler | null = null;
+  const reactor: Reactor = {
+    size: 0,
+    listen: () => assert.fail("a generator does not listen"),
+    connect: (_options, taken) => {
+      attempts++;
+      handler = taken;
+      return nowhere;
+    },
+    requestTurn() {},
+    close() {},
+  };
+  const slot = new Slot({
+    options: OPTIONS,
+    clock: new ManualClock(),
+    reactor,
+    wanted: true,
+    take: () => null,
+    settled() {},
+    returned() {},
+    up() {},
+    down() {},
+    lost: () => true,
+    closed() {},
+  });
+  /** The connection fails; how long it is until the next one is made. */
+  const pauseAfterFailure = (): number => {
+    const before = attempts;
+    handler?.onClose(new Fault("socket.failed", "refused", { errno: "ECONNREFUSED" }));
+    let ms = 0;
+    for (; attempts === before && ms < 20_000; ms++) t.mock.timers.tick(1);
+    return ms;
+  };
+  slot.open();
+  const pauses = Array.from({ length: 9 }, pauseAfterFailure);
+  assert.deepEqual(pauses, [50, 100, 200, 400, 800, 1600, 3200, 5000, 5000]);
+  slot.settled({ recipient: "u@d.example", head: "", body: Buffer.alloc(0), bytes: 0 }, 250);
+  assert.equal(pauseAfterFailure(), 50);
+  slot.finish();
+});
