@@ -48,9 +48,10 @@ interface Figures {
 }
 
 function configOf(mode: string, sink: { host: string; port: number } | null): string {
-  if (sink !== null) return benchConfig({ sink, workers, durability: "flushed" });
+  const settings = { workers, durability: "flushed", retryMs: null } as const;
+  if (sink !== null) return benchConfig(sink, settings);
   if (mode !== "sandbox") throw new Error(`no mode ${mode}`);
-  const live = benchConfig({ sink: { host: "127.0.0.1", port: 1 }, workers, durability: "flushed" });
+  const live = benchConfig({ host: "127.0.0.1", port: 1 }, settings);
   return live.replace('mode = "live"', 'mode = "sandbox"').replace(/\[\[queue\]\]\n.*\n/, "");
 }
 

@@ -78,6 +78,7 @@ class MixPort implements WorkerPort {
   close(): void {}
   reschedule(): void {}
   dispose(): void {}
+  setAside(): void {}
   publish(): void {}
 
   deliver(session: SessionId, row: Row): void {

@@ -50,6 +50,7 @@ async function fill(spoolPath: string): Promise<void> {
           dueMs: due ? 0 : clock.steadyMs() + DAY_MS,
           forceFlush: false,
           deferred: false,
+          hold: null,
         },
         { onStored: (fault) => (fault === null ? resolve() : reject(fault)) },
       );

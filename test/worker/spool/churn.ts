@@ -144,6 +144,7 @@ export async function churn(options: ChurnOptions): Promise<ChurnCourse> {
           dueMs: 0,
           forceFlush: false,
           deferred: false,
+          hold: null,
         };
         const refused = shard.storeTransaction(transaction, {
           onStored: (fault) => {
