@@ -22,6 +22,9 @@ const OPTIONS: LoadOptions = {
   timeoutMs: 1000,
   giveUpMs: 60_000,
   seed: 1,
+  warmup: 0,
+  hold: false,
+  times: null,
 };
 
 const nowhere: Connection = {
@@ -79,7 +82,7 @@ test("a connection that cannot be made is tried again after pauses that double, 
   slot.open();
   const pauses = Array.from({ length: 9 }, pauseAfterFailure);
   assert.deepEqual(pauses, [50, 100, 200, 400, 800, 1600, 3200, 5000, 5000]);
-  slot.settled({ recipient: "u@d.example", head: "", body: Buffer.alloc(0), bytes: 0 }, 250);
+  slot.settled({ number: 1, recipient: "u@d.example", head: "", body: Buffer.alloc(0), bytes: 0 }, 250);
   assert.equal(pauseAfterFailure(), 50);
   slot.finish();
 });
