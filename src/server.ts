@@ -32,12 +32,14 @@ import { Scheduler } from "./scheduler/scheduler.js";
 import { DEFAULT_PROFILE } from "./sink/options.js";
 import { startSinkThread } from "./sink/sink-thread.js";
 import { DiskGuard } from "./threads/disk-guard.js";
+import { loadedLines } from "./threads/loaded-lines.js";
 import { LogRotation } from "./threads/log-rotation.js";
 import { LogWatch } from "./threads/log-watch.js";
 import { MainLoop } from "./threads/main-loop.js";
 import { type OpenHands, openHands } from "./threads/open-hands.js";
 import { type OpenLog, openLog } from "./threads/open-log.js";
 import { reservePorts } from "./threads/reserve-ports.js";
+import { SpoolCompaction } from "./threads/spool-compaction.js";
 import { Supervisor } from "./threads/supervisor.js";
 import { createLogShared } from "./worker/events/log-shared.js";
 import { assignShards, discoverShards } from "./worker/spool/directories.js";
@@ -86,6 +88,7 @@ export class Server {
   readonly #listening = new Map<string, ListenAddress>();
   readonly #guard: DiskGuard;
   readonly #rotation: LogRotation;
+  readonly #compaction: SpoolCompaction;
   #low: string | null = null;
   #failure: Fault | null = null;
   #check: () => void = () => {};
@@ -174,6 +177,7 @@ export class Server {
         },
         lost: (index, reason) => {
           this.#scheduler.workerLost(index);
+          this.#compaction.lost(index);
           const informed = this.#askLog(index);
           this.#failure ??= new Fault("worker.lost", `worker ${index} died: ${reason}`);
           const along = config.spool.durability === "deferred" ? "; its mail in memory only is lost, with records" : "";
@@ -196,6 +200,7 @@ export class Server {
     undo.push(() => this.#loop.stop());
     this.#rotation = new LogRotation(segments.files, logShared, this.#supervisor, (line) => events.notice(line));
     undo.push(() => this.#rotation.stop());
+    this.#compaction = new SpoolCompaction(this.#supervisor, workers, (line) => events.notice(line));
     const paths = [config.spool.path, config.log.dir];
     this.#guard = new DiskGuard(loadNative(), config.spool, paths, (low) => this.#onDisk(low));
     undo.push(() => this.#guard.stop());
@@ -276,10 +281,13 @@ export class Server {
         this.#listening.set(`${index} ${message.listener}`, { host: message.host, port: message.port });
         break;
       case "loaded":
-        this.#onLoaded(message);
+        for (const line of loadedLines(message, this.#scheduler.core.counters.unlisted)) this.#events.notice(line);
         break;
       case "mended":
         this.#events.notice(`spool shard ${message.shard}: opened again, takes mail`);
+        break;
+      case "compacted":
+        this.#compaction.compacted(index, message);
         break;
       case "segmentInUse":
         this.#rotation.switched(index, message.segment);
@@ -299,19 +307,6 @@ export class Server {
     this.#check();
   }
 
-  #onLoaded({ shard, rows, quarantined, settled }: Extract<UpMessage, { kind: "loaded" }>): void {
-    const { unlisted } = this.#scheduler.core.counters;
-    if (unlisted > 0) {
-      this.#events.notice(
-        `${unlisted} messages are more than spool.max_messages allows: they stay in the spool for a start with a greater limit`,
-      );
-    }
-    if (rows + quarantined + settled === 0) return;
-    const damaged = quarantined === 0 ? "" : `, ${quarantined} damaged ones set aside`;
-    const ended = settled === 0 ? "" : `, ${settled} that the log knows to be settled removed`;
-    this.#events.notice(`spool shard ${shard}: ${rows} messages found${damaged}${ended}`);
-  }
-
   /** Nothing that a dead worker wrote and did not report may be delivered or decided twice. */
   async #askLog(index: WorkerIndex): Promise<void> {
     const settled = await this.#rotation.lastWordsOf(index, this.#shared.logReported(1 + index));
@@ -327,6 +322,7 @@ export class Server {
         notAccepting: () => this.#notAccepting(),
         notAlive: () => null,
         metrics: () => this.#metrics(),
+        compactSpool: () => this.#compaction.run(),
         stop: () => void this.stop(),
       });
       started.push(http);

@@ -11,6 +11,7 @@ import { errnoOf, Fault, messageOf } from "../base/fault.js";
 import type { HttpListenerConfig } from "../config/compiled.js";
 import { Access } from "./access.js";
 import { type MetricFamily, metricsJson, prometheusText } from "./metrics-text.js";
+import { addSpoolRoutes, type CompactedSpool } from "./spool-routes.js";
 
 /** What the listener asks the server. */
 export interface AdminSource {
@@ -21,6 +22,7 @@ export interface AdminSource {
   metrics(): MetricFamily[];
   /** Begins an orderly stop. */
   stop(): void;
+  compactSpool(): Promise<CompactedSpool>;
 }
 
 /** A listener that runs. */
@@ -65,6 +67,7 @@ function addRoutes(app: FastifyInstance, access: Access, source: AdminSource): v
     reply.type("text/plain; version=0.0.4; charset=utf-8").send(prometheusText(source.metrics())),
   );
   app.get("/metrics.json", trusted, (_request, reply) => reply.send(metricsJson(source.metrics())));
+  addSpoolRoutes(app, access, () => source.compactSpool());
   app.post("/api/admin/stop/v1", trusted, (_request, reply) => {
     source.stop();
     return reply.code(202).send({ stopping: true });

@@ -14,6 +14,7 @@
  *     spool.commit stray              a commit leaves a rejected promise behind that nobody holds, as lmdb-js may
  *     spool.sync error EIO            every sync fails, in the mode `flushed` the commit with it
  *     log.write error ENOSPC          no line of the event log can be written
+ *     spool.compact kill renamed      the process is killed at that step of a compaction (worker/spool/compaction.ts)
  *     disk.free low                   the free-space guard sees a full disk
  *     egress.send throw poison@x      the worker that sends a message with this text in its recipient dies of a bug
  *     egress.send loop poison@x       … spins for ever
@@ -24,6 +25,7 @@ import { readFileSync, statSync } from "node:fs";
 
 /** The places that can fail. */
 export type Failpoint =
+  | "spool.compact"
   | "spool.commit"
   | "spool.sync"
   | "log.write"

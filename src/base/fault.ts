@@ -14,6 +14,7 @@ export type FaultCode =
   | "spool.damaged"
   | "spool.commit-failed"
   | "spool.full"
+  | "spool.compaction"
   | "log.unreadable"
   | "log.unwritable"
   | "dns.timeout"

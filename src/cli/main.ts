@@ -7,6 +7,7 @@ import { addBenchCommand } from "./bench.js";
 import { addCheckCommand } from "./check.js";
 import { addGenerateCommand } from "./generate.js";
 import { addSinkCommand } from "./sink.js";
+import { addSpoolCompactCommand } from "./spool-compact.js";
 import { addStartCommand } from "./start.js";
 import { addStopCommand, EX_USAGE } from "./stop.js";
 import { addTailCommand } from "./tail-command.js";
@@ -25,6 +26,7 @@ async function main(): Promise<void> {
   addStartCommand(program, version());
   addCheckCommand(program);
   addStopCommand(program);
+  addSpoolCompactCommand(program);
   addTailCommand(program);
   addSinkCommand(program);
   addGenerateCommand(program);

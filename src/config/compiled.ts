@@ -43,6 +43,8 @@ export interface SpoolConfig {
   readonly minFreeInodes: FreeLimit;
   /** Most messages that may wait on this node; one more is answered 452. */
   readonly maxMessages: number;
+  /** How long a shard's file must be mostly free before it is compacted unasked; 0 for never. */
+  readonly compactAfterMs: number;
 }
 
 /** What a listener may do for one domain: `[smtp_listener.domains."x"]`. */

@@ -158,6 +158,11 @@ const spool = {
     reload: "start",
     about: "Most messages that may wait on this node; one more is answered 452.",
   }),
+  compactAfter: setting("compact_after", duration({ min: 0, max: 366 * DAY }), {
+    fallback: 10 * MINUTE,
+    about:
+      "How long three quarters of a shard's file, and 64 MiB at least, must have been free before the file is compacted by itself; 0: only by `spool-compact`.",
+  }),
 };
 
 /** `[spool]`: accepted messages on disk; the path as written. */
@@ -169,6 +174,7 @@ export const spoolTable: Kind<SpoolConfig> = table(Object.values(spool), (reader
   minFreeSpace: reader.get(spool.minFreeSpace),
   minFreeInodes: reader.get(spool.minFreeInodes),
   maxMessages: reader.get(spool.maxMessages),
+  compactAfterMs: reader.get(spool.compactAfter),
 }));
 
 /** `"10%"`, or a size, or a count. */

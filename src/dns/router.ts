@@ -8,7 +8,7 @@
  * On failure an answer of kind `failed`, whose reason ends up in log records
  */
 import type { Clock } from "../base/clock.js";
-import type { CompiledConfig, ListenAddress, QueueConfig } from "../config/compiled.js";
+import type { CompiledConfig, ListenAddress, MxListEntry, QueueConfig } from "../config/compiled.js";
 import type { Route } from "../protocol/messages.js";
 import type { QueueName } from "../protocol/queue-name.js";
 import { explicitRoute, resolveRoute } from "./mx.js";
@@ -21,6 +21,7 @@ export class MxRouter {
   readonly #sink: ListenAddress | null;
   readonly #ownNames: readonly string[];
   readonly #afterwards: () => void;
+  readonly #explicitRoutes = new WeakMap<readonly MxListEntry[], Route>();
 
   /**
    * @param sink where everything goes in sandbox mode, null in live mode.
@@ -40,13 +41,22 @@ export class MxRouter {
     if (this.#sink !== null) {
       answer(sandboxRoute(domain, this.#sink));
     } else if (config.protocol.kind === "smtp" && config.protocol.mxList !== null) {
-      answer(explicitRoute(config.protocol.mxList));
+      answer(this.#explicit(config.protocol.mxList));
     } else {
       void resolveRoute(this.#resolver, domain, this.#ownNames).then((route) => {
         answer(route);
         this.#afterwards();
       });
     }
+  }
+
+  /** One route for all queues of a list: a hundred thousand of them share its hosts and its key. */
+  #explicit(mxList: readonly MxListEntry[]): Route {
+    const known = this.#explicitRoutes.get(mxList);
+    if (known !== undefined) return known;
+    const route = explicitRoute(mxList);
+    this.#explicitRoutes.set(mxList, route);
+    return route;
   }
 
   /** The site of a domain as DNS tells it, null when it has none or cannot be found out now. */

@@ -24,6 +24,8 @@ const FILLER =
   "so letters cross the mountains in three days, whatever the weather, and nobody on the road needs to know more " +
   "than the name of the next station and the hour at which the box is expected there, ";
 const LOCAL_CHARS = 12;
+/** In a domain's name: the message's number, counted from 0. */
+const RUNNING = "{n}";
 const LETTERS = "abcdefghijklmnopqrstuvwxyz";
 
 /** Text of exactly `bytes` bytes in lines of 76 characters, the last one shorter; 1 is impossible and becomes 2. */
@@ -101,7 +103,10 @@ export class MailMaker {
     this.#random = random;
     this.#clock = clock;
     this.#domains = new Weighted(options.domains.map((item) => ({ item, weight: item.weight })));
-    this.#longestDomain = options.domains.reduce((most, domain) => Math.max(most, domain.name.length), 0);
+    // A running number has ten digits at most.
+    this.#longestDomain = options.domains.reduce((most, { name }) => {
+      return Math.max(most, name.length + (name.includes(RUNNING) ? 10 - RUNNING.length : 0));
+    }, 0);
     this.#numbered = options.times !== null;
     this.#run = this.#letters(8);
     this.#helo = options.helo;
@@ -115,7 +120,7 @@ export class MailMaker {
 
   /** The next message. */
   next(): Mail {
-    const domain = this.#domains.draw(this.#random);
+    const domain = numbered(this.#domains.draw(this.#random), this.#number);
     this.#number++;
     const local = this.#numbered ? numberedLocal(this.#number) : this.#letters(LOCAL_CHARS);
     const { body, bytes } = this.#shapes.draw(this.#random);
@@ -125,7 +130,7 @@ export class MailMaker {
 
   #head(local: string, domain: DomainShare): string {
     const number = String(this.#number).padStart(10, "0");
-    const pad = "-".repeat(this.#longestDomain - domain.name.length);
+    const pad = "-".repeat(Math.max(0, this.#longestDomain - domain.name.length));
     return (
       `${this.#before}${local}@${domain.name}>\r\nSubject: Message ${number} ${pad}\r\nDate: ${this.#today()}\r\n` +
       `Message-ID: <${number}.${this.#run}@${this.#helo}>\r\n${this.#behind}`
@@ -147,6 +152,11 @@ export class MailMaker {
     for (let i = 0; i < count; i++) text += LETTERS[randomInt(this.#random, 0, LETTERS.length - 1)];
     return text;
   }
+}
+
+/** A domain of its own for each message where the name says so. */
+function numbered(domain: DomainShare, number: number): DomainShare {
+  return domain.name.includes(RUNNING) ? { ...domain, name: domain.name.replace(RUNNING, String(number)) } : domain;
 }
 
 function shape(bytes: number, headBytes: number): Shape {

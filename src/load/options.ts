@@ -6,6 +6,7 @@ export interface SizeShare {
 
 /** One domain of recipients and how often it comes among the others. */
 export interface DomainShare {
+  /** With `{n}` in it, each message has a domain of its own: its number stands there. */
   readonly name: string;
   readonly weight: number;
 }

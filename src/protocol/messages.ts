@@ -111,6 +111,18 @@ export interface LogSegment {
   readonly path: string;
 }
 
+/** What became of a shard that was to be compacted. */
+export interface ShardCompaction {
+  readonly shard: ShardIndex;
+  /** Bytes of its file before and after. */
+  readonly beforeBytes: number;
+  readonly afterBytes: number;
+  /** How long mail for it waited, ms. */
+  readonly heldMs: number;
+  /** Why it was not compacted; null when it was. */
+  readonly error: string | null;
+}
+
 /** Rare frames, scheduler to worker. */
 export type DownMessage =
   | { readonly kind: "definePath"; readonly path: PathDefinition }
@@ -125,6 +137,8 @@ export type DownMessage =
   | { readonly kind: "listen" }
   /** Stop accepting; answer 421; finish what is in hand; then report `stopped`. */
   | { readonly kind: "stop"; readonly deadlineMs: number }
+  /** Compact every shard, one after the other; each is answered with `compacted`. */
+  | { readonly kind: "compact"; readonly request: number }
   /** Log segment to write to from now on. */
   | { readonly kind: "segment"; readonly segment: LogSegment }
   /** End the thread as a crash would: at once, or when the log of this turn is written and nobody was told. For tests. */
@@ -159,6 +173,8 @@ export type UpMessage =
   | { readonly kind: "reopening"; readonly shard: ShardIndex }
   /** A shard that had failed takes mail again. */
   | { readonly kind: "mended"; readonly shard: ShardIndex }
+  /** A shard was compacted or could not be; `left` more of this request follow from this worker. `request` 0: unasked. */
+  | ({ readonly kind: "compacted"; readonly request: number; readonly left: number } & ShardCompaction)
   /** The worker has noticed a fault that an operator must know. */
   | { readonly kind: "fault"; readonly code: string; readonly message: string }
   /** The worker writes this log segment now, and has reported all that it wrote in earlier ones. */

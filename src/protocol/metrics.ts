@@ -33,6 +33,9 @@ export enum Counter {
   logsUnwritable,
   workersStuck,
   messageStrikes,
+  spoolFileBytes,
+  spoolUsedBytes,
+  spoolCompactions,
 }
 
 /** One counter's face outside. */
@@ -155,6 +158,15 @@ export const METRICS: readonly MetricRow[] = [
     null,
     "Deaths of workers, or of the whole process, with a message in hand",
   ),
+  row(Counter.spoolFileBytes, "spool_file_bytes", "gauge", null, "Bytes of the spool's files, all shards"),
+  row(
+    Counter.spoolUsedBytes,
+    "spool_used_bytes",
+    "gauge",
+    null,
+    "Bytes of their pages in use; the rest is free for new mail, or given back by a compaction",
+  ),
+  row(Counter.spoolCompactions, "spool_compactions_total", "counter", null, "Shards that were compacted"),
 ];
 
 /** How many counters a thread's block has. */

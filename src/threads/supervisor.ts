@@ -23,6 +23,7 @@ import type { WorkerEvents, WorkerPort } from "../scheduler/ports.js";
 import type { LogTail } from "../worker/events/log-tail.js";
 import type { WorkerInit } from "../worker/init.js";
 import { threadCpuMs } from "../worker/os-thread.js";
+import { createSwapGate, SwapGate } from "../worker/spool/swap-gate.js";
 import type { OpenHands } from "./open-hands.js";
 import { WorkerPool } from "./pool.js";
 import { ShardProgress } from "./shard-progress.js";
@@ -94,6 +95,7 @@ export class Supervisor {
   readonly #events: SupervisorEvents;
   readonly #pool: WorkerPool;
   readonly #seats: Seat[] = [];
+  readonly #swapGate: SharedArrayBuffer;
   #listen = false;
   #stopping: DownMessage | null = null;
   readonly #watchdog: Watchdog;
@@ -106,6 +108,7 @@ export class Supervisor {
     this.#events = events;
     this.#pool = new WorkerPool(parts.config.threads.workers);
     this.#watchdog = new Watchdog(parts.config.threads.watchdogTimeoutMs, threadCpuMs);
+    this.#swapGate = createSwapGate(parts.config.threads.workers);
   }
 
   /** Starts all workers; `ready` tells of each. */
@@ -151,6 +154,14 @@ export class Supervisor {
     for (const seat of this.#seats) {
       if (seat.link.send(message)) seat.link.publish();
     }
+  }
+
+  /** Sends a message to one worker; false when it is not there, or its ring is full. */
+  tell(index: number, message: DownMessage): boolean {
+    const seat = this.#seats[index];
+    if (seat === undefined || !seat.open || !seat.link.send(message)) return false;
+    seat.link.publish();
+    return true;
   }
 
   /** Asks all workers to stop within `deadlineMs`, then ends their threads. Resolves when none is left. */
@@ -215,6 +226,7 @@ export class Supervisor {
       shared: shared.memory,
       logShared: this.#parts.logShared,
       hands: this.#parts.hands.memory,
+      swapGate: this.#swapGate,
       segment: this.#parts.segment(),
       ports: this.#parts.ports,
       sink: this.#parts.sink,
@@ -321,6 +333,7 @@ export class Supervisor {
     counters[Counter.deferredBytes] = 0;
     counters[Counter.logsUnwritable] = 0;
     shared.listenerConnections(1 + seat.index).fill(0);
+    SwapGate.forget(this.#swapGate, seat.index);
     if (reason === null) {
       if (this.#living === 0) this.#whenAllGone?.();
       return;

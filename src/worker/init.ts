@@ -38,6 +38,8 @@ export interface WorkerInit {
   readonly logShared: SharedArrayBuffer;
   /** See `protocol/layout/hands.ts`: a file to map, or the memory itself. */
   readonly hands: string | SharedArrayBuffer;
+  /** See `worker/spool/swap-gate.ts`. */
+  readonly swapGate: SharedArrayBuffer;
   /** The log segment to begin with. */
   readonly segment: LogSegment;
   /** Ports of the listeners, in the configuration's order, as reserved by the main thread. */

@@ -14,10 +14,12 @@ import { Histogram, observe } from "../protocol/histograms.js";
 import type { SharedState } from "../protocol/layout/shared-state.js";
 import { Counter } from "../protocol/metrics.js";
 import type { WorkerInit } from "./init.js";
+import type { Compaction } from "./spool/compaction.js";
 import type { Envelope, SpooledMessage, Unreadable } from "./spool/envelope.js";
 import { Shard } from "./spool/shard.js";
 import type { ShardEvents } from "./spool/shard-options.js";
 import { ShardReader } from "./spool/shard-reader.js";
+import { SwapGate } from "./spool/swap-gate.js";
 
 /** Recently stored messages kept in memory per worker, so that a first attempt need not read them. */
 const RECENT_BYTES = 16 * 1024 * 1024;
@@ -31,6 +33,13 @@ const LET_GO_MS = 1000;
 const SYNC_INTERVAL_MS = 1000;
 
 const BEING_OPENED = new Fault("spool.unwritable", "its owner is opening the shard anew");
+
+/** A shard of another worker, open for reading. */
+interface Reading {
+  readonly reader: ShardReader;
+  /** The gate's count when it was opened: when it has grown, the file may have been replaced. */
+  readonly swaps: number;
+}
 
 /** What the worker hears from its shards. */
 export interface ShardsEvents {
@@ -51,9 +60,10 @@ export interface ShardsEvents {
 export class Shards {
   readonly #spoolPath: string;
   readonly #own = new Map<ShardIndex, Shard>();
-  readonly #readers = new Map<ShardIndex, ShardReader>();
+  readonly #readers = new Map<ShardIndex, Reading>();
   /** Shards that are not to be opened for reading before this monotonic time, ms. */
   readonly #leftAlone = new Map<ShardIndex, number>();
+  readonly #gate: SwapGate;
   readonly #mending = new Set<Shard>();
   readonly #events: ShardsEvents;
   readonly #counters: Float64Array;
@@ -64,10 +74,16 @@ export class Shards {
   readonly #settled: { shard: Shard; key: SpoolKey; row: Row }[] = [];
 
   /** @throws {Fault} `spool.unwritable`, `spool.damaged`. */
-  constructor(init: WorkerInit, clock: Clock, shared: SharedState, events: ShardsEvents) {
+  constructor(
+    init: Pick<WorkerInit, "index" | "config" | "shards" | "swapGate">,
+    clock: Clock,
+    shared: SharedState,
+    events: ShardsEvents,
+  ) {
     const counters = shared.counters(1 + init.index);
     const { spool } = init.config;
     this.#spoolPath = spool.path;
+    this.#gate = new SwapGate(init.swapGate, init.index);
     this.#events = events;
     this.#counters = counters;
     this.#histograms = shared.histograms(1 + init.index);
@@ -201,21 +217,47 @@ export class Shards {
   letGo(shard: ShardIndex): void {
     if (this.#own.has(shard)) return;
     this.#leftAlone.set(shard, performance.now() + LET_GO_MS);
-    void this.#readers.get(shard)?.close();
-    this.#readers.delete(shard);
+    const known = this.#readers.get(shard);
+    if (known !== undefined) this.#closeReader(shard, known);
   }
 
   #reader(shard: ShardIndex): ShardReader | Fault {
+    const { swaps } = this.#gate;
     const known = this.#readers.get(shard);
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      if (known.swaps === swaps) return known.reader;
+      this.#closeReader(shard, known);
+    }
     if ((this.#leftAlone.get(shard) ?? 0) > performance.now()) return BEING_OPENED;
     try {
-      const opened = ShardReader.open(this.#spoolPath, shard);
-      this.#readers.set(shard, opened);
-      return opened;
+      const reader = this.#gate.opening(() => ShardReader.open(this.#spoolPath, shard));
+      if (reader === null) return new Fault("spool.compaction", "the shard's file is being replaced");
+      this.#readers.set(shard, { reader, swaps });
+      return reader;
     } catch (error) {
       return error instanceof Fault ? error : new Fault("spool.damaged", messageOf(error));
     }
+  }
+
+  /** Closes reading handles of files that were replaced: only then their disk space is free. */
+  closeStaleReaders(): void {
+    const { swaps } = this.#gate;
+    for (const [shard, known] of this.#readers) if (known.swaps !== swaps) this.#closeReader(shard, known);
+  }
+
+  #closeReader(shard: ShardIndex, { reader }: Reading): void {
+    this.#readers.delete(shard);
+    reader.close().catch((error: unknown) => this.#events.fault(new Fault("spool.damaged", messageOf(error))));
+  }
+
+  /** Every shard that this worker writes. */
+  owned(): Iterable<Shard> {
+    return this.#own.values();
+  }
+
+  /** Gives the free pages of a shard's file back. @throws {Fault} `spool.compaction`. */
+  compact(shard: Shard): Promise<Compaction> {
+    return shard.compact(this.#gate);
   }
 
   /** Has a message removed once the log, whose record of its end was just made, is written: at {@link settle}. */
@@ -242,6 +284,6 @@ export class Shards {
       this.#events.fault(new Fault("spool.commit-failed", `${lost} messages in memory only are lost: ${why}`));
     }
     this.count();
-    for (const reader of this.#readers.values()) await reader.close();
+    for (const { reader } of this.#readers.values()) await reader.close();
   }
 }

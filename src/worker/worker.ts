@@ -33,6 +33,7 @@ import { Intake } from "./ingress/intake.js";
 import { IngressListener } from "./ingress/listener.js";
 import type { WorkerInit } from "./init.js";
 import { Journal } from "./journal.js";
+import { listenAll } from "./listen-all.js";
 import { Names } from "./names.js";
 import { openHand } from "./open-hand.js";
 import { osThread } from "./os-thread.js";
@@ -42,6 +43,7 @@ import { Reports } from "./reports.js";
 import { type SchedulerCommands, SchedulerLink } from "./scheduler-link.js";
 import { Shards } from "./shards.js";
 import { isStoreError } from "./spool/lmdb-store.js";
+import { SpoolCare } from "./spool-care.js";
 
 /** Receive arena, shared by all connections of the thread. */
 const ARENA_BYTES = 1 << 20;
@@ -75,6 +77,7 @@ class ResidentWorker implements SchedulerCommands {
   readonly #hand: Hand;
   readonly #beat: Float64Array;
   readonly #shards: Shards;
+  readonly #care: SpoolCare;
   readonly #decisions: Decisions;
   readonly #reload: Reload;
   readonly #egress: Egress;
@@ -132,6 +135,7 @@ class ResidentWorker implements SchedulerCommands {
       },
       mended: (shard) => this.#reports.message({ kind: "mended", shard }),
     });
+    this.#care = new SpoolCare(this.#shards, config.spool, this.#clock, this.#counters, this.#reports);
     this.#decisions = new Decisions(
       this.#node,
       config.spool.durability,
@@ -259,6 +263,7 @@ class ResidentWorker implements SchedulerCommands {
     for (const listener of this.#listeners) listener.sweep();
     this.#egress.sweep();
     this.#decisions.sweep(this.#clock.monoMs());
+    this.#care.sweep();
     this.#reactor.requestTurn();
   }
 
@@ -310,6 +315,9 @@ class ResidentWorker implements SchedulerCommands {
       case "segment":
         this.#switchSegment(message.segment);
         return;
+      case "compact":
+        this.#care.compactAll(message.request);
+        return;
       case "stop":
         this.#stop(message.deadlineMs);
         return;
@@ -325,15 +333,7 @@ class ResidentWorker implements SchedulerCommands {
   async #listen(): Promise<void> {
     // Where threads cannot share a port, the first worker takes all connections.
     if (!loadNative().perThreadListeners && this.#init.index !== 0) return;
-    for (const [index, listener] of this.#listeners.entries()) {
-      try {
-        const socket = await listener.listen(this.#reactor, this.#init.ports[index] ?? listener.config.listen.port);
-        this.#reports.message({ kind: "listening", listener: index, host: socket.host, port: socket.port });
-      } catch (error) {
-        this.#fault(error instanceof Fault ? error : new Fault("listen.failed", messageOf(error)));
-      }
-    }
-    this.#reactor.requestTurn();
+    await listenAll(this.#listeners, this.#reactor, this.#init.ports, this.#reports);
   }
 
   #switchSegment(segment: LogSegment): void {

@@ -25,6 +25,7 @@ test("an empty file is the sandbox with its defaults", () => {
       minFreeSpace: { fraction: 0.1 },
       minFreeInodes: { fraction: 0.1 },
       maxMessages: 10_000_000,
+      compactAfterMs: 600_000,
     });
     assert.deepEqual(config.dns, { servers: [], timeoutMs: 5000, dnssec: "off", hostsFile: null });
     assert.deepEqual(config.log, { dir: join(directory, "var/log"), maxFileSize: 1e9, maxSegmentDurationMs: null });
@@ -112,6 +113,7 @@ protocol = "null"
     minFreeSpace: { fraction: 0.025 },
     minFreeInodes: { count: 1000 },
     maxMessages: 5,
+    compactAfterMs: 600_000,
   });
   assert.deepEqual(config.dns.servers, [
     { host: "127.0.0.1", port: 53 },

@@ -31,10 +31,10 @@ export interface TestConfig {
   /** Where everything goes: `mx_list` of the only queue rule; null for the sandbox. */
   readonly to?: string | null;
   readonly durability?: string;
-  /** Keys of `[spool]`. */
-  readonly spool?: string;
   /** Keys of `[[queue]]`, as TOML lines. */
   readonly queue?: string;
+  /** Keys of `[spool]`. */
+  readonly spool?: string;
   /** Keys of `[[smtp_listener]]`. */
   readonly listener?: string;
   /** Tables to append. */

@@ -1,3 +1,4 @@
+import { churnedFile } from "./churn.js";
 import { clockRefusal, clockSteps } from "./clock.js";
 import { crashImages, traceRefusal } from "./crash-images.js";
 import { killRounds } from "./kill.js";
@@ -53,4 +54,5 @@ export const scenarios: readonly Scenario[] = [
   { name: "damage", run: ({ seed }) => damagedRecords(seed) },
   { name: "refused", run: ({ seed }) => refusedSpools(seed) },
   { name: "torn-log", run: ({ seed }) => tornLog(seed) },
+  { name: "churn", run: ({ seed }) => churnedFile(seed) },
 ];

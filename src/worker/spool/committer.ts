@@ -1,4 +1,5 @@
 import { getSystemErrorName } from "node:util";
+import { assert } from "../../base/assert.js";
 import { errnoOf, Fault, messageOf } from "../../base/fault.js";
 import type { ShardStore } from "./shard-store.js";
 import { type StoreWaiter, WriteBatch } from "./write-batch.js";
@@ -41,6 +42,7 @@ export class Committer {
   #scheduled = false;
   #closed = false;
   #fault: Fault | null = null;
+  #held = false;
   #unsynced = false;
   #syncTimer: NodeJS.Timeout | null = null;
   /** What fills has waited long enough for stores to go with. */
@@ -81,7 +83,7 @@ export class Committer {
 
   /** Has the filling batch committed at the end of the event turn, or as soon as the current one is done. */
   schedule(): void {
-    if (this.#scheduled || this.#busy || this.#fault !== null) return;
+    if (this.#scheduled || this.#busy || this.#held || this.#fault !== null) return;
     this.#scheduled = true;
     setImmediate(this.#onTurn);
   }
@@ -92,7 +94,7 @@ export class Committer {
    * that come meanwhile for a whole sync.
    */
   commitNow(): void {
-    if (this.#busy || this.#closed || this.#fault !== null || this.#filling.empty) return;
+    if (this.#busy || this.#held || this.#closed || this.#fault !== null || this.#filling.empty) return;
     if (!this.#filling.urgent && !this.#overdue) {
       this.#leisureTimer ??= setTimeout(this.#onLeisureOver, LEISURE_MS);
       return;
@@ -134,6 +136,26 @@ export class Committer {
   idle(): Promise<void> {
     if (!this.#busy && this.#syncs === 0) return Promise.resolve();
     return new Promise((resolve) => this.#whenIdle.push(resolve));
+  }
+
+  /** Begins no commit until `release`; resolves when none is under way. What comes meanwhile fills the next batch. */
+  hold(): Promise<void> {
+    this.#held = true;
+    return this.idle();
+  }
+
+  /** Goes on after `hold`. */
+  release(): void {
+    this.#held = false;
+    if (this.#unsynced) this.#syncSoon();
+    this.commitNow();
+  }
+
+  /** While held: works with another store, which holds and has synced all that the former one did. */
+  replaceStore(store: ShardStore): void {
+    assert(this.#held && !this.#busy && this.#syncs === 0, "a store is replaced while nothing is written");
+    this.#store = store;
+    this.#unsynced = false;
   }
 
   /** Goes on after a fault, with a store that was opened anew. */
@@ -244,7 +266,7 @@ export class Committer {
     this.#unsynced = true;
     this.#syncTimer ??= setTimeout(() => {
       this.#syncTimer = null;
-      this.#sync();
+      if (!this.#held) this.#sync();
     }, this.#syncIntervalMs);
   }
 

@@ -6,6 +6,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   writeSync,
 } from "node:fs";
@@ -28,6 +29,11 @@ export function shardName(shard: ShardIndex): string {
 /** The directory of a shard below the spool's path. */
 export function shardDirectory(spoolPath: string, shard: ShardIndex): string {
   return join(spoolPath, shardName(shard));
+}
+
+/** Where a shard's compacted file is made; what is there at a start was left by a crash. */
+export function compactDirectory(directory: string): string {
+  return join(directory, "compact");
 }
 
 /** The directory that damaged entries are moved to. */
@@ -87,6 +93,7 @@ export function prepareShard(directory: string): ShardState {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     const probe = openSync(join(directory, ".probe"), "w");
     closeSync(probe);
+    rmSync(compactDirectory(directory), { recursive: true, force: true });
   } catch (error) {
     throw unwritable(directory, error);
   }

@@ -8,7 +8,7 @@ import { errnoOf, Fault, messageOf } from "../../base/fault.js";
 import { Hold } from "../../base/hold.js";
 import { markShard, prepareShard } from "./directories.js";
 import { checkPages, type PageReport } from "./page-check.js";
-import type { Entry, ShardStore } from "./shard-store.js";
+import type { Entry, ShardStore, StoreUsage } from "./shard-store.js";
 import type { WriteBatch } from "./write-batch.js";
 
 /**
@@ -39,6 +39,15 @@ type Numbered = Database<Buffer, number>;
 interface Undeclared {
   put(key: number, value: Buffer, options: { readonly append: true }): Promise<boolean>;
   sync(done: (error?: unknown) => void): void;
+  getStats(): TreeStats & { readonly root: TreeStats; readonly free: TreeStats };
+}
+
+/** Pages of one of LMDB's trees. */
+interface TreeStats {
+  readonly pageSize: number;
+  readonly treeBranchPageCount: number;
+  readonly treeLeafPageCount: number;
+  readonly overflowPages: number;
 }
 
 const APPEND = { append: true } as const;
@@ -57,6 +66,7 @@ export function bodyHold(body: Buffer): Hold | null {
 
 /** One shard's environment. */
 export class LmdbStore implements ShardStore {
+  readonly #path: string;
   readonly #root: RootDatabase<Buffer, number>;
   readonly #meta: Numbered;
   readonly #body: Numbered;
@@ -69,7 +79,14 @@ export class LmdbStore implements ShardStore {
   /** A commit is synced. */
   readonly #syncs: boolean;
 
-  private constructor(root: RootDatabase<Buffer, number>, meta: Numbered, body: Numbered, syncs: boolean) {
+  private constructor(
+    directory: string,
+    root: RootDatabase<Buffer, number>,
+    meta: Numbered,
+    body: Numbered,
+    syncs: boolean,
+  ) {
+    this.#path = join(directory, "data.mdb");
     this.#syncs = syncs;
     this.#root = root;
     this.#meta = meta;
@@ -120,6 +137,11 @@ export class LmdbStore implements ShardStore {
     return LmdbStore.#open(directory, true, mapBytes);
   }
 
+  /** A copy made by {@link copyTo}, for writing; it is only synced as a whole, by whoever has closed it. */
+  static openCopy(directory: string): LmdbStore {
+    return LmdbStore.#open(directory, false, MAP_BYTES);
+  }
+
   static #open(directory: string, sync: boolean, mapBytes: number): LmdbStore {
     try {
       const root = open<Buffer, number>({
@@ -135,7 +157,7 @@ export class LmdbStore implements ShardStore {
       });
       const meta = root.openDB<Buffer, number>({ name: "meta", encoding: "binary" });
       const body = root.openDB<Buffer, number>({ name: "body", encoding: "binary" });
-      return new LmdbStore(root, meta, body, sync);
+      return new LmdbStore(directory, root, meta, body, sync);
     } catch (error) {
       const text = messageOf(error);
       const damaged = /MDB_(INVALID|CORRUPTED|VERSION_MISMATCH|PANIC|PAGE_NOTFOUND)/.test(text);
@@ -253,6 +275,25 @@ export class LmdbStore implements ShardStore {
 
   count(): number {
     return this.#meta.getKeysCount();
+  }
+
+  bodyCount(): number {
+    return this.#body.getKeysCount();
+  }
+
+  usage(): StoreUsage {
+    const meta = (this.#meta as unknown as Undeclared).getStats();
+    const body = (this.#body as unknown as Undeclared).getStats();
+    // Two pages in front hold the roots.
+    let pages = 2;
+    for (const tree of [meta, body, body.root, body.free]) {
+      pages += tree.treeBranchPageCount + tree.treeLeafPageCount + tree.overflowPages;
+    }
+    return { fileBytes: statSync(this.#path).size, usedBytes: pages * body.pageSize };
+  }
+
+  copyTo(directory: string): Promise<void> {
+    return this.#root.backup(directory, true);
   }
 
   refresh(): void {

@@ -6,6 +6,14 @@ export interface Entry {
   readonly value: Buffer;
 }
 
+/** How big a store is. */
+export interface StoreUsage {
+  /** Bytes of its file. */
+  readonly fileBytes: number;
+  /** Bytes of the pages in use; the rest of the file is free pages. */
+  readonly usedBytes: number;
+}
+
 /**
  * The storage below a shard: what LMDB does for it (`lmdb-store.ts`), and what a test may fake.
  * Reads see what was committed when the event turn's snapshot was taken; `refresh` takes a new one.
@@ -32,6 +40,12 @@ export interface ShardStore {
   lastKey(): number;
   /** Number of rows. */
   count(): number;
+  /** Number of bodies. */
+  bodyCount(): number;
+  /** The size of its file, and how much of it is in use. */
+  usage(): StoreUsage;
+  /** Writes a compacted copy of what is committed now into an empty directory, on another thread. */
+  copyTo(directory: string): Promise<void>;
   /** Lets the next read see what others have committed since. */
   refresh(): void;
   /** Waits for what is under way, then closes. */

@@ -4,21 +4,25 @@ import { Fault } from "../../base/fault.js";
 import { MessageFlag } from "../../protocol/message-flag.js";
 import { SpoolKeys } from "../../protocol/message-id.js";
 import type { Depth } from "../../protocol/messages.js";
-import { RECENT_CONTENT_BYTES } from "../recent-content.js";
 import { BodyRefs } from "./body-refs.js";
 import { Committer, commitFault } from "./committer.js";
-import { DeferredMail, storedFlags } from "./deferred.js";
+import type { Compaction } from "./compaction.js";
+import { Compactor } from "./compactor.js";
+import { DeferredMail } from "./deferred.js";
+import { shardDirectory } from "./directories.js";
 import type { Envelope, SpooledMessage, Unreadable } from "./envelope.js";
+import { fillBatch } from "./fill-batch.js";
 import { openStore } from "./open-store.js";
 import { writeQuarantine } from "./quarantine.js";
 import { tryReadMessage } from "./read-message.js";
 import { RecentMessages } from "./recent.js";
 import { Replay, type ReplaySink, type ReplayTarget } from "./replay.js";
-import { bodyChecksum, encodeRow, packCommon, patchRow, RowHeader, readEnvelope, readHeader } from "./row-codec.js";
+import { patchRow, RowHeader, readEnvelope, readHeader } from "./row-codec.js";
 import { Sentenced } from "./sentenced.js";
 import type { ShardEvents, ShardOptions, ShardStats } from "./shard-options.js";
 import type { ShardStore } from "./shard-store.js";
-import { messageOfTransaction, type NewTransaction } from "./transaction.js";
+import type { SwapGate } from "./swap-gate.js";
+import type { NewTransaction } from "./transaction.js";
 import type { StoreWaiter, WriteBatch } from "./write-batch.js";
 
 const SET_ASIDE: Unreadable = { kind: "damaged", reason: "it is in quarantine" };
@@ -65,6 +69,7 @@ export class Shard implements ReplayTarget {
   #store: ShardStore;
   /** False until a replay has counted the rows of shared bodies. */
   #counted: boolean;
+  readonly #compactor: Compactor;
   /** What is in quarantine and still in the spool, until its record is in the log. */
   readonly #setAside = new Map<SpoolKey, { bodyKey: number; shared: boolean; rowOnly: boolean; token: number }>();
   /** Attempts and due times of rows that could not be read when they were to be stored: tried again after `reopen`. */
@@ -108,6 +113,11 @@ export class Shard implements ReplayTarget {
     });
     const { deferral, durability } = options;
     this.deferred = durability === "deferred" && deferral !== undefined ? this.#deferredMail(deferral) : null;
+    this.#compactor = new Compactor(shardDirectory(options.spoolPath, options.shard), this.#committer, {
+      store: () => this.#store,
+      counted: () => this.#counted,
+      adopt: () => this.#adopt(),
+    });
   }
 
   #deferredMail(limits: NonNullable<ShardOptions["deferral"]>): DeferredMail {
@@ -170,31 +180,8 @@ export class Shard implements ReplayTarget {
       this.#committer.tellInOrder(waiter);
       return null;
     }
-    const { firstKey, content, recipients, sender, reception, meta, dueMs } = transaction;
     const batch = this.#committer.filling;
-    const count = recipients.length;
-    const flags = storedFlags(transaction);
-    const common = packCommon(sender, reception, meta);
-    const crc = bodyChecksum(content);
-    for (let i = 0; i < count; i++) {
-      const { recipient, queue } = recipients[i]!;
-      const key = (firstKey + i) as SpoolKey;
-      batch.rows.push(encodeRow(queue, recipient, common, flags, firstKey, content.length, crc, 0, dueMs));
-      batch.rowKeys.push(key);
-      if (this.#recent.enabled && content.length <= RECENT_CONTENT_BYTES) {
-        batch.recent.push(messageOfTransaction(transaction, i, flags));
-      }
-    }
-    if (transaction.hold !== null) {
-      transaction.hold.take();
-      batch.holds.push(transaction.hold);
-    }
-    batch.bodyKeys.push(firstKey);
-    batch.bodies.push(content);
-    if (count > 1) {
-      batch.sharedBodies.push(firstKey);
-      batch.sharedCounts.push(count);
-    }
+    fillBatch(batch, transaction, this.#recent.enabled);
     batch.waiters.push(waiter);
     if (transaction.forceFlush) batch.forceFlush = true;
     this.#committer.schedule();
@@ -297,6 +284,7 @@ export class Shard implements ReplayTarget {
    * @throws {Fault} when it cannot be opened; the shard stays as it was, and the call may be repeated.
    */
   async reopen(): Promise<void> {
+    await this.#compactor.idle();
     await this.#committer.idle();
     await this.#store.close();
     this.#store = openStore(this.#options, true);
@@ -312,9 +300,23 @@ export class Shard implements ReplayTarget {
     this.#committer.distrust(fault);
   }
 
+  /** Gives the file's free pages back, in use: see `compaction.ts`. @throws {Fault} `spool.compaction`. */
+  compact(gate: SwapGate): Promise<Compaction> {
+    return this.#compactor.run(gate);
+  }
+
+  /** Another file lies in the place of the shard's. */
+  #adopt(): void {
+    const old = this.#store;
+    this.#store = openStore(this.#options, false);
+    this.#committer.replaceStore(this.#store);
+    old.close().catch((error: unknown) => this.#events.onFault(this.index, commitFault("close", error)));
+  }
+
   /** Stores what is in memory only, commits what waits, syncs, closes. Afterwards only `stats` may be asked for. */
   async close(): Promise<void> {
     this.deferred?.close();
+    await this.#compactor.close();
     await this.#committer.close();
     await this.#store.close();
   }
@@ -381,6 +383,7 @@ export class Shard implements ReplayTarget {
   }
 
   #committed(batch: WriteBatch, tookMs: number): void {
+    this.#compactor.committed(batch);
     for (let i = 0; i < batch.sharedBodies.length; i++) this.refs.set(batch.sharedBodies[i]!, batch.sharedCounts[i]!);
     for (const message of batch.recent) this.#recent.add(message);
     for (const hold of batch.holds) hold.drop();
