@@ -11,7 +11,7 @@
  *
  * HTTP ends late, so that whoever watches a stop is told "stopping" until mail and log are safe.
  */
-import { type HttpListener, startHttpListener } from "./admin/http-listener.js";
+import { closeListeners, type HttpListener, startHttpListener } from "./admin/http-listener.js";
 import { counterFamilies, histogramFamilies, type MetricFamily } from "./admin/metrics-text.js";
 import { schedulerFamilies } from "./admin/scheduler-metrics.js";
 import type { WorkerIndex } from "./base/brands.js";
@@ -104,7 +104,7 @@ export class Server {
       undo.push(lockSpool(loadNative(), config.spool.path));
       const ports = await reservePorts(loadNative(), config.smtpListeners, undo);
       const http: HttpListener[] = [];
-      undo.push(() => closeAll(http));
+      undo.push(() => closeListeners(http));
       const segments = await openLog(config.log, (line) => events.notice(line), undo);
       const hands = await openHands(loadNative(), config, new SystemClock(), (line) => events.notice(line), undo);
       const sink = config.delivery.mode === "sandbox" ? await startSink(undo) : null;
@@ -388,10 +388,6 @@ export class Server {
   get workersLost(): number {
     return this.#shared.sum(Counter.workersLost);
   }
-}
-
-async function closeAll(listeners: readonly HttpListener[]): Promise<void> {
-  for (const listener of listeners) await listener.close();
 }
 
 /** The built-in sink of sandbox mode: accepts everything, on a thread of its own. */

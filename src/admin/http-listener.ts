@@ -51,6 +51,11 @@ export async function startHttpListener(config: HttpListenerConfig, source: Admi
   };
 }
 
+/** Closes listeners, one after the other. */
+export async function closeListeners(listeners: readonly HttpListener[]): Promise<void> {
+  for (const listener of listeners) await listener.close();
+}
+
 function addRoutes(app: FastifyInstance, access: Access, source: AdminSource): void {
   const trusted = { preHandler: access.trustedOnly };
   app.get("/api/check-liveness/v1", (_request, reply) => answer(reply, source.notAccepting()));

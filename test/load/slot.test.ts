@@ -2,27 +2,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ManualClock } from "../../src/base/clock.js";
 import { Fault } from "../../src/base/fault.js";
-import type { LoadOptions } from "../../src/load/options.js";
+import { DEFAULT_LOAD, type LoadOptions } from "../../src/load/options.js";
 import { Slot } from "../../src/load/slot.js";
 import type { Connection, ConnectionHandler, Reactor } from "../../src/native/binding.js";
 
-const OPTIONS: LoadOptions = {
-  target: { host: "127.0.0.1", port: 25 },
-  concurrency: 1,
-  count: null,
-  durationMs: 1000,
-  ratePerSecond: null,
-  sizes: [{ bytes: 100, weight: 1 }],
-  domains: [{ name: "d.example", weight: 1 }],
-  pipelining: true,
-  messagesPerConnection: null,
-  headers: [],
-  helo: "c",
-  sender: "a@b.example",
-  timeoutMs: 1000,
-  giveUpMs: 60_000,
-  seed: 1,
-};
+const OPTIONS: LoadOptions = { ...DEFAULT_LOAD, target: { host: "127.0.0.1", port: 25 } };
 
 const nowhere: Connection = {
   handler: { onConnect() {}, onData() {}, onEnd() {}, onDrain() {}, onClose() {} },
@@ -79,7 +63,7 @@ test("a connection that cannot be made is tried again after pauses that double, 
   slot.open();
   const pauses = Array.from({ length: 9 }, pauseAfterFailure);
   assert.deepEqual(pauses, [50, 100, 200, 400, 800, 1600, 3200, 5000, 5000]);
-  slot.settled({ recipient: "u@d.example", head: "", body: Buffer.alloc(0), bytes: 0 }, 250);
+  slot.settled({ number: 1, recipient: "u@d.example", head: "", body: Buffer.alloc(0), bytes: 0 }, 250);
   assert.equal(pauseAfterFailure(), 50);
   slot.finish();
 });

@@ -34,7 +34,8 @@ test("a command line is whole in client_timeout of its first byte; whole lines k
   await once(slow.socket, "close");
   clearTimeout(limit);
   assert.match(slow.text(), /^220 .*\r\n421 4\.3\.2 .*\r\n$/);
-  assert.ok(performance.now() - began >= 1000, "it had its time");
+  // Times are those of the last sweep, a few a second.
+  assert.ok(performance.now() - began >= 500, "it had its time");
   // As long again: the other one is still heard.
   const heard = busy.text().length;
   for (let replies = 0; replies < 10; replies++) await once(busy.socket, "data");
