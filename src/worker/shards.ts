@@ -71,6 +71,8 @@ export class Shards {
   /** Mail may be in memory only. */
   readonly defers: boolean;
   #closed = false;
+  /** What the shards' own counts were when they were last added to the counters. */
+  readonly #shown = new Map<Counter, number>();
   readonly #settled: { shard: Shard; key: SpoolKey; row: Row }[] = [];
 
   /** @throws {Fault} `spool.unwritable`, `spool.damaged`. */
@@ -91,12 +93,7 @@ export class Shards {
     counters[Counter.shardsUnhealthy] = 0;
     const heard: ShardEvents = {
       onRemoved: (_shard, tokens) => events.removed(tokens),
-      onBatch: (index) => {
-        const stats = this.own(index).stats;
-        counters[Counter.spoolBatches] = stats.commits;
-        counters[Counter.spoolBatchedOperations] = stats.stored + stats.removed;
-        events.batch();
-      },
+      onBatch: () => events.batch(),
       onWritten: (tookMs, stored) => this.#onWritten(tookMs, stored),
       onQuarantined: (shard, key, reason, envelope) => events.quarantined(shard, key, reason, envelope),
       onFault: (index, fault) => {
@@ -134,18 +131,30 @@ export class Shards {
   count(): void {
     let messages = 0;
     let bytes = 0;
-    let stored = 0;
+    let spilled = 0;
     let forced = 0;
+    let batches = 0;
+    let operations = 0;
     for (const { deferred, stats } of this.#own.values()) {
       messages += deferred?.count ?? 0;
       bytes += deferred?.bytes ?? 0;
-      stored += deferred?.spilled ?? 0;
+      spilled += deferred?.spilled ?? 0;
       forced += stats.forcedFlushes;
+      batches += stats.commits;
+      operations += stats.stored + stats.removed;
     }
     this.#counters[Counter.deferredMessages] = messages;
     this.#counters[Counter.deferredBytes] = bytes;
-    this.#counters[Counter.deferredStored] = stored;
-    this.#counters[Counter.forcedFlushes] = forced;
+    this.#advance(Counter.deferredStored, spilled);
+    this.#advance(Counter.forcedFlushes, forced);
+    this.#advance(Counter.spoolBatches, batches);
+    this.#advance(Counter.spoolBatchedOperations, operations);
+  }
+
+  /** A counter goes on from where the worker before this one left it: it never goes back. */
+  #advance(counter: Counter, total: number): void {
+    (this.#counters[counter] as number) += total - (this.#shown.get(counter) ?? 0);
+    this.#shown.set(counter, total);
   }
 
   /** A session of this worker has a message in hand, or gives it back: as long as it waits it may be stored. */

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { WorkerIndex } from "../../src/base/brands.js";
+import { Counter } from "../../src/protocol/metrics.js";
 import { DEFAULT_PROFILE } from "../../src/sink/options.js";
 import { startSink } from "../../src/sink/sink.js";
 import { makeDir, readLog, removeDir, startServer, until, writeConfig } from "../support/server.js";
@@ -67,12 +68,17 @@ test("workers killed in mid-batch: nothing lost, nothing counted twice", async (
     assert.ok(running.server.killWorker(victim, when));
   };
   await until(() => accepted.size >= 150, "the load to flow");
+  const batchesBefore = running.server.shared.sum(Counter.spoolBatches);
+  assert.ok(batchesBefore > 0);
   await killBusy("now");
   await until(() => accepted.size >= 400 && running.server.workersLost === 1, "the load to flow again");
   await killBusy("written");
   await Promise.all(sending);
   await until(() => running.server.scheduler.messages === 0, "the queue to drain");
   assert.equal(running.server.workersLost, 2);
+  const operations = running.server.shared.sum(Counter.spoolBatchedOperations);
+  assert.ok(running.server.shared.sum(Counter.spoolBatches) >= batchesBefore);
+  assert.ok(operations >= accepted.size, `${operations} operations: counters go on over deaths`);
   assert.equal(running.notices.filter((line) => /died and is being replaced/.test(line)).length, 2);
   await running.stop();
   await sink.stop();
