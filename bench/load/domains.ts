@@ -52,7 +52,7 @@ function configOf(mode: string, sink: { host: string; port: number } | null): st
   if (sink !== null) return benchConfig(sink, settings);
   if (mode !== "sandbox") throw new Error(`no mode ${mode}`);
   const live = benchConfig({ host: "127.0.0.1", port: 1 }, settings);
-  return live.replace('mode = "live"', 'mode = "sandbox"').replace(/\[\[queue\]\]\n.*\n/, "");
+  return live.slice(0, live.indexOf("[[queue]]")).replace('mode = "live"', 'mode = "sandbox"');
 }
 
 async function run(directory: string, mode: string, domain: string): Promise<Figures> {

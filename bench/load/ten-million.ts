@@ -29,7 +29,8 @@ const TURN_MS = 10;
 const SPREAD_MS = 3_600_000;
 const NEW_PER_TURN = 40;
 
-const queue = queueConfig({ retryIntervalMs: 600_000 });
+// Waiting longer than the queue's back-off is not believed of a message.
+const queue = queueConfig({ retryIntervalMs: 2 * SPREAD_MS });
 const path = pathConfig({ connectionLimit: 4, maxDeliveriesPerConnection: 1000, idleTimeoutMs: 60_000 });
 const policy: Policy = {
   queue: () => queue,
