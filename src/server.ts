@@ -11,6 +11,7 @@
  *
  * HTTP ends late, so that whoever watches a stop is told "stopping" until mail and log are safe.
  */
+import { healthFamilies } from "./admin/health-metrics.js";
 import { closeListeners, type HttpListener, startHttpListener } from "./admin/http-listener.js";
 import { counterFamilies, histogramFamilies, type MetricFamily } from "./admin/metrics-text.js";
 import { schedulerFamilies } from "./admin/scheduler-metrics.js";
@@ -25,16 +26,18 @@ import { compilePolicy } from "./config/policy.js";
 import { MxRouter } from "./dns/router.js";
 import { SiteRollup } from "./dns/site-rollup.js";
 import { addonRefusal, loadNative } from "./native/load.js";
-import { ProcessFlag, SharedState } from "./protocol/layout/shared-state.js";
+import { Histogram, observe } from "./protocol/histograms.js";
+import { SharedState } from "./protocol/layout/shared-state.js";
 import type { UpMessage } from "./protocol/messages.js";
 import { Counter } from "./protocol/metrics.js";
+import { sessionLimit } from "./protocol/socket-limits.js";
 import { Scheduler } from "./scheduler/scheduler.js";
 import { DEFAULT_PROFILE } from "./sink/options.js";
 import { startSinkThread } from "./sink/sink-thread.js";
-import { DiskGuard } from "./threads/disk-guard.js";
+import { checkFileLimit, httpConnections, shareFiles } from "./threads/descriptors.js";
+import { Health } from "./threads/health.js";
 import { loadedLines } from "./threads/loaded-lines.js";
 import { LogRotation } from "./threads/log-rotation.js";
-import { LogWatch } from "./threads/log-watch.js";
 import { MainLoop } from "./threads/main-loop.js";
 import { type OpenHands, openHands } from "./threads/open-hands.js";
 import { type OpenLog, openLog } from "./threads/open-log.js";
@@ -79,6 +82,7 @@ export class Server {
   readonly #events: ServerEvents;
   readonly #clock = new SystemClock();
   readonly #shared: SharedState;
+  readonly #histograms: Float64Array;
   readonly #scheduler: Scheduler;
   readonly #supervisor: Supervisor;
   readonly #loop: MainLoop;
@@ -86,10 +90,9 @@ export class Server {
   readonly #undo: Undo;
   /** `worker listener` of every socket that listens. */
   readonly #listening = new Map<string, ListenAddress>();
-  readonly #guard: DiskGuard;
+  readonly #health: Health;
   readonly #rotation: LogRotation;
   readonly #compaction: SpoolCompaction;
-  #low: string | null = null;
   #failure: Fault | null = null;
   #check: () => void = () => {};
   #ready: ServerReady | null = null;
@@ -105,6 +108,7 @@ export class Server {
     try {
       const config = withNodeId(written);
       undo.push(lockSpool(loadNative(), config.spool.path));
+      checkFileLimit(config);
       const ports = await reservePorts(loadNative(), config.smtpListeners, undo);
       const http: HttpListener[] = [];
       undo.push(() => closeListeners(http));
@@ -140,6 +144,7 @@ export class Server {
     const clock = this.#clock;
     this.#shared = new SharedState(SharedState.allocate(1 + workers));
     this.#shared.maxMessages = config.spool.maxMessages;
+    this.#histograms = this.#shared.histograms(0);
     const shards = assignShards(discoverShards(config.spool.path), workers);
     const wake = (): void => this.#loop.wake();
     const policy = compilePolicy(config);
@@ -196,23 +201,24 @@ export class Server {
       () => this.#turn(),
       () => this.#supervisor.waiting,
       (error) => events.panic(error),
+      (lateMs, tookMs) => {
+        const histograms = this.#histograms;
+        observe(histograms, Histogram.turnLagSeconds, lateMs / 1000);
+        observe(histograms, Histogram.turnSeconds, tookMs / 1000);
+      },
     );
     undo.push(() => this.#loop.stop());
     this.#rotation = new LogRotation(segments.files, logShared, this.#supervisor, (line) => events.notice(line));
     undo.push(() => this.#rotation.stop());
     this.#compaction = new SpoolCompaction(this.#supervisor, workers, (line) => events.notice(line));
-    const paths = [config.spool.path, config.log.dir];
-    this.#guard = new DiskGuard(loadNative(), config.spool, paths, (low) => this.#onDisk(low));
-    undo.push(() => this.#guard.stop());
-    const watch = new LogWatch(this.#shared, (line) => events.notice(line));
-    undo.push(() => watch.stop());
-  }
-
-  #onDisk(low: string | null): void {
-    this.#low = low;
-    this.#shared.flags =
-      low === null ? this.#shared.flags & ~ProcessFlag.diskLow : this.#shared.flags | ProcessFlag.diskLow;
-    this.#events.notice(low === null ? "disk space is sufficient again" : `no mail is accepted: ${low}`);
+    this.#health = new Health({
+      config,
+      shared: this.#shared,
+      native: loadNative(),
+      notice: (line) => events.notice(line),
+      scarce: () => router.forget(),
+    });
+    undo.push(() => this.#health.stop());
   }
 
   /** What runs where. */
@@ -236,13 +242,14 @@ export class Server {
     this.#undo.push(() => this.#supervisor.stop(WORKER_STOP_MS));
     const keepAlive = setInterval(() => {}, 1 << 30);
     this.#undo.push(() => clearInterval(keepAlive));
-    await this.#guard.look();
+    await this.#health.look();
     this.#supervisor.start();
     this.#loop.wake();
     await this.#startHttp(http);
     this.#supervisor.listen();
     const everyone = loadNative().perThreadListeners ? config.threads.workers : 1;
     await this.#until(() => this.#listening.size >= config.smtpListeners.length * everyone);
+    this.#health.started(shareFiles(1 + config.threads.workers));
     this.#ready = {
       pid: process.pid,
       smtp: config.smtpListeners.map((listener, index) => this.#listening.get(`0 ${index}`) ?? listener.listen),
@@ -270,6 +277,7 @@ export class Server {
 
   #turn(): number {
     this.#supervisor.poll();
+    this.#scheduler.sessionLimit = sessionLimit(this.#shared);
     const wait = this.#scheduler.turn();
     this.#shared.messages = this.#scheduler.messages;
     return wait;
@@ -318,8 +326,8 @@ export class Server {
 
   async #startHttp(started: HttpListener[]): Promise<void> {
     for (const listener of this.#config.httpListeners) {
-      const http = await startHttpListener(listener, {
-        notAccepting: () => this.#notAccepting(),
+      const http = await startHttpListener(listener, httpConnections(), {
+        notAccepting: () => this.#health.refusal,
         notAlive: () => null,
         metrics: () => this.#metrics(),
         compactSpool: () => this.#compaction.run(),
@@ -329,20 +337,12 @@ export class Server {
     }
   }
 
-  #notAccepting(): string | null {
-    if (this.#stopping !== null) return "stopping";
-    if (this.#ready === null) return "starting";
-    if (this.#low !== null) return this.#low;
-    if (this.#shared.sum(Counter.shardsUnhealthy) > 0) return "the spool is unhealthy";
-    if (this.#shared.sum(Counter.logsUnwritable) > 0) return "the event log cannot be written";
-    return this.#shared.messages >= this.#shared.maxMessages ? "too many messages are waiting" : null;
-  }
-
   #metrics(): MetricFamily[] {
     return [
       ...counterFamilies(this.#shared),
       ...histogramFamilies(this.#shared),
       ...schedulerFamilies(this.#scheduler),
+      ...healthFamilies(this.#health.figures),
     ];
   }
 
@@ -355,7 +355,7 @@ export class Server {
   }
 
   async #stop(): Promise<void> {
-    this.#shared.flags |= ProcessFlag.stopping;
+    this.#health.stopping();
     this.#scheduler.stop();
     this.#loop.wake();
     await this.#drained();

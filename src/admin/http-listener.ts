@@ -3,7 +3,7 @@
  *
  * Runs on   the main thread
  * Owns      the listening socket and its connections
- * When full Fastify's limits: bodies of 1 MiB, headers of 16 KiB, requests of 30 s
+ * When full connections over the bound are closed at once; bodies of 1 MiB, headers of 16 KiB, requests of 30 s
  * On failure a port in use is a fault at start; a failing request gets 500 and nothing else suffers
  */
 import Fastify, { type FastifyInstance } from "fastify";
@@ -34,10 +34,16 @@ export interface HttpListener {
 
 /**
  * Starts a listener.
+ * @param maxConnections open at a time; one more is closed at once.
  * @throws {Fault} `listen.in-use`, `listen.denied`, `listen.failed`.
  */
-export async function startHttpListener(config: HttpListenerConfig, source: AdminSource): Promise<HttpListener> {
+export async function startHttpListener(
+  config: HttpListenerConfig,
+  maxConnections: number,
+  source: AdminSource,
+): Promise<HttpListener> {
   const app = Fastify({ logger: false, bodyLimit: 1 << 20, requestTimeout: 30_000, forceCloseConnections: true });
+  app.server.maxConnections = maxConnections;
   addRoutes(app, new Access(config.trustedHosts), source);
   try {
     await app.listen({ host: config.listen.host, port: config.listen.port });

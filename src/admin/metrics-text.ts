@@ -21,9 +21,10 @@ export interface MetricFamily {
 /** The shared counters as metrics, rows of one name together. */
 export function counterFamilies(shared: SharedState): MetricFamily[] {
   const families = new Map<string, { kind: "counter" | "gauge"; help: string; series: Series[] }>();
-  for (const { name, kind, help, service, counter } of METRICS) {
+  for (const { name, kind, help, service, reason, counter } of METRICS) {
     const family = families.get(name) ?? { kind, help, series: [] };
-    family.series.push({ labels: service === null ? {} : { service }, value: shared.sum(counter) });
+    const labels = { ...(service === null ? {} : { service }), ...(reason === undefined ? {} : { reason }) };
+    family.series.push({ labels, value: shared.sum(counter) });
     families.set(name, family);
   }
   return [...families].map(([name, family]) => ({ name, ...family }));

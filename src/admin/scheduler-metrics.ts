@@ -27,6 +27,12 @@ export function schedulerFamilies(scheduler: Scheduler): MetricFamily[] {
     gauge("scheduled_queue_count", "Scheduled queues", queues.size),
     gauge("ready_queue_count", "Ready queues", paths.size),
     {
+      name: "sessions_held_back_total",
+      kind: "counter",
+      help: "Times that a path could open no session because of the limit of open files",
+      series: [{ labels: { ...client, reason: "descriptors" }, value: counters.heldBack }],
+    },
+    {
       name: "ready_full",
       kind: "counter",
       help: "Times that a scheduled queue was parked because its ready queues were full",

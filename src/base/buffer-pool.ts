@@ -18,6 +18,7 @@ export const SMALLEST_BUFFER = 16 * 1024;
 export class BufferPool {
   readonly #free: Buffer[][] = [];
   readonly #maxBytes: number;
+  #tight = false;
   #bytes = 0;
 
   /** @param maxBytes most octets kept for later. */
@@ -28,6 +29,14 @@ export class BufferPool {
   /** Octets kept now. */
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /** Keeps nothing, or again up to its bound. */
+  tighten(tight: boolean): void {
+    this.#tight = tight;
+    if (!tight) return;
+    this.#free.length = 0;
+    this.#bytes = 0;
   }
 
   /** A buffer of at least `octets`; its bytes are whatever they were. */
@@ -42,6 +51,7 @@ export class BufferPool {
   /** Takes back a buffer, or the memory under a part of one that this or another pool gave out; others are ignored. */
   release(part: Buffer): void {
     const size = part.buffer.byteLength;
+    if (this.#tight) return;
     if (size < SMALLEST_BUFFER || (size & (size - 1)) !== 0 || this.#bytes + size > this.#maxBytes) return;
     const order = orderOf(size);
     while (this.#free.length <= order) this.#free.push([]);

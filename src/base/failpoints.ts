@@ -16,6 +16,8 @@
  *     log.write error ENOSPC          no line of the event log can be written
  *     spool.compact kill renamed      the process is killed at that step of a compaction (worker/spool/compaction.ts)
  *     disk.free low                   the free-space guard sees a full disk
+ *     memory.used bytes 9e9           the memory in use is said to be this many bytes
+ *     scheduler.turn last 3000        every turn of the scheduler takes this many milliseconds more
  *     egress.send throw poison@x      the worker that sends a message with this text in its recipient dies of a bug
  *     egress.send loop poison@x       … spins for ever
  *     egress.send abort poison@x      … takes the whole process with it
@@ -32,7 +34,8 @@ export type Failpoint =
   | "disk.free"
   | "egress.send"
   | "memory.used"
-  | "spool.announce";
+  | "spool.announce"
+  | "scheduler.turn";
 
 /** An order for one failpoint. */
 export interface FaultOrder {

@@ -27,6 +27,7 @@ export type FaultCode =
   | "dns.busy"
   | "socket.failed"
   | "addon.unavailable"
+  | "files.limit"
   | "worker.lost"
   | "sim.violation";
 

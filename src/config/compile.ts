@@ -34,6 +34,7 @@ export function compile(
     threads: { ...written.threads, workers: workers === "auto" ? Math.max(1, availableParallelism() - 1) : workers },
     delivery: written.delivery,
     spool: { ...written.spool, path: resolve(dataDir, written.spool.path) },
+    memory: written.memory,
     smtpListeners: written.smtpListeners.map(({ value }) => ({ ...value, hostname: value.hostname ?? name })),
     httpListeners: written.httpListeners.map(({ value }) => value),
     dns: {

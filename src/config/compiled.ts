@@ -7,6 +7,7 @@ export interface CompiledConfig {
   readonly threads: { readonly workers: number; readonly watchdogTimeoutMs: number };
   readonly delivery: { readonly mode: "sandbox" | "live" };
   readonly spool: SpoolConfig;
+  readonly memory: MemoryConfig;
   readonly smtpListeners: readonly SmtpListenerConfig[];
   readonly httpListeners: readonly HttpListenerConfig[];
   readonly dns: DnsConfig;
@@ -45,6 +46,14 @@ export interface SpoolConfig {
   readonly maxMessages: number;
   /** How long a shard's file must be mostly free before it is compacted unasked; 0 for never. */
   readonly compactAfterMs: number;
+}
+
+/** `[memory]`; null where the program finds out by itself. */
+export interface MemoryConfig {
+  /** Bytes in use from which on no mail is taken. */
+  readonly softLimit: number | null;
+  /** Bytes in use from which on caches are given up; null for 80 % of the soft limit. */
+  readonly lowThresh: number | null;
 }
 
 /** What a listener may do for one domain: `[smtp_listener.domains."x"]`. */

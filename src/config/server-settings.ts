@@ -6,6 +6,7 @@ import type {
   FreeLimit,
   ListenAddress,
   LogConfig,
+  MemoryConfig,
   SpoolConfig,
 } from "./compiled.js";
 import { choice, duration, integer, type Kind, list, size } from "./kinds.js";
@@ -176,6 +177,32 @@ export const spoolTable: Kind<SpoolConfig> = table(Object.values(spool), (reader
   maxMessages: reader.get(spool.maxMessages),
   compactAfterMs: reader.get(spool.compactAfter),
 }));
+
+const memory = {
+  softLimit: setting("soft_limit", size({ min: 64 * 1024 ** 2, max: 1e15 }), {
+    fallback: null,
+    fallbackText: "found out",
+    reload: "start",
+    about:
+      "Memory in use from which on no mail is taken. Found out, it is the control group's `memory.high` or 75 % of its limit, else 75 % of the process's limit (`ulimit -m`, `ulimit -v`), else 75 % of the machine's memory. Written here, the process's own memory is held against it.",
+  }),
+  lowThresh: setting("low_thresh", size({ min: 32 * 1024 ** 2, max: 1e15 }), {
+    fallback: null,
+    fallbackText: "80 % of the soft limit",
+    reload: "start",
+    about: "Memory in use from which on caches are given up and mail that is in memory only is stored.",
+  }),
+};
+
+/** `[memory]`. */
+export const memoryTable: Kind<MemoryConfig> = table(Object.values(memory), (reader) => {
+  const softLimit = reader.get(memory.softLimit);
+  const lowThresh = reader.get(memory.lowThresh);
+  if (softLimit !== null && lowThresh !== null && lowThresh > softLimit) {
+    reader.check.error(reader.path(memory.lowThresh), "must not be above `soft_limit`");
+  }
+  return { softLimit, lowThresh };
+});
 
 /** `"10%"`, or a size, or a count. */
 function freeLimit(): Kind<FreeLimit> {

@@ -3,6 +3,7 @@ import type {
   DnsConfig,
   HttpListenerConfig,
   LogConfig,
+  MemoryConfig,
   QueueRule,
   SourceConfig,
   SpoolConfig,
@@ -15,6 +16,7 @@ import {
   deliveryTable,
   dnsTable,
   logTable,
+  memoryTable,
   nodeTable,
   shapingTable,
   spoolTable,
@@ -30,6 +32,7 @@ export interface WrittenConfig {
   readonly threads: WrittenThreads;
   readonly delivery: CompiledConfig["delivery"];
   readonly spool: SpoolConfig;
+  readonly memory: MemoryConfig;
   readonly dns: DnsConfig;
   readonly log: LogConfig;
   readonly shapingFiles: readonly string[];
@@ -53,6 +56,7 @@ const root = {
   threads: section("threads", threadTable, "How many threads work."),
   delivery: section("delivery", deliveryTable, "Whether mail leaves the machine."),
   spool: section("spool", spoolTable, "Accepted messages on disk."),
+  memory: section("memory", memoryTable, "When memory is scarce."),
   smtp: sections("smtp_listener", smtpListenerTable, "SMTP listeners", 100, "Where mail is taken by SMTP."),
   http: sections(
     "http_listener",
@@ -89,6 +93,7 @@ export const rootTable: Kind<WrittenConfig> = table(rootSettings, (reader) => {
   const threads = reader.section(root.threads);
   const delivery = reader.section(root.delivery);
   const spool = reader.section(root.spool);
+  const memory = reader.section(root.memory);
   const dns = reader.section(root.dns);
   const log = reader.section(root.log);
   const shaping = reader.section(root.shaping);
@@ -100,6 +105,6 @@ export const rootTable: Kind<WrittenConfig> = table(rootSettings, (reader) => {
     queues: reader.get(root.queue),
   };
   // A section that is no table at all has been reported; there is nothing to go on with.
-  if (!node || !threads || !delivery || !spool || !dns || !log || !shaping) return undefined;
-  return { node, threads, delivery, spool, dns, log, shapingFiles: shaping.files, ...lists };
+  if (!node || !threads || !delivery || !spool || !memory || !dns || !log || !shaping) return undefined;
+  return { node, threads, delivery, spool, memory, dns, log, shapingFiles: shaping.files, ...lists };
 });

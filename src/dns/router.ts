@@ -59,6 +59,11 @@ export class MxRouter {
     return route;
   }
 
+  /** Memory is scarce: forgets every answer. */
+  forget(): void {
+    this.#resolver.flush();
+  }
+
   /** The site of a domain as DNS tells it, null when it has none or cannot be found out now. */
   async site(domain: string): Promise<string | null> {
     if (this.#sink !== null) return domain;

@@ -10,6 +10,10 @@ export enum Histogram {
   commitSeconds,
   /** A sync of its own, in seconds. */
   syncSeconds,
+  /** A turn of the scheduler, in seconds. */
+  turnSeconds,
+  /** How much later than wanted a turn of the scheduler began, in seconds. */
+  turnLagSeconds,
 }
 
 /** One histogram's face outside. */
@@ -20,6 +24,7 @@ export interface HistogramRow {
   readonly bounds: readonly number[];
 }
 
+const TURN_SECONDS = [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2];
 const SECONDS = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5];
 
 /** Every histogram once, in the order of {@link Histogram}. */
@@ -35,6 +40,12 @@ export const HISTOGRAMS: readonly HistogramRow[] = [
     bounds: SECONDS,
   },
   { name: "spool_sync_seconds", help: "Time of a sync of its own, forced or in the background", bounds: SECONDS },
+  { name: "scheduler_turn_seconds", help: "Time of a turn of the scheduler", bounds: TURN_SECONDS },
+  {
+    name: "scheduler_lag_seconds",
+    help: "How much later than wanted a turn of the scheduler began",
+    bounds: TURN_SECONDS,
+  },
 ];
 
 const firsts: number[] = [];

@@ -36,6 +36,17 @@ export enum Counter {
   spoolFileBytes,
   spoolUsedBytes,
   spoolCompactions,
+  sockets,
+  schedulerLagging,
+  shedStopping,
+  shedMemory,
+  shedDisk,
+  shedSpool,
+  shedLog,
+  shedLag,
+  shedQueue,
+  shedConnections,
+  shedDescriptors,
 }
 
 /** One counter's face outside. */
@@ -45,6 +56,8 @@ export interface MetricRow {
   readonly kind: "counter" | "gauge";
   /** The value of the `service` label, null for none. */
   readonly service: string | null;
+  /** The value of the `reason` label, for rows that have one. */
+  readonly reason?: string;
   readonly help: string;
 }
 
@@ -167,6 +180,23 @@ export const METRICS: readonly MetricRow[] = [
     "Bytes of their pages in use; the rest is free for new mail, or given back by a compaction",
   ),
   row(Counter.spoolCompactions, "spool_compactions_total", "counter", null, "Shards that were compacted"),
+  row(Counter.sockets, "socket_count", "gauge", null, "Sockets of clients and mail hosts, closing ones included"),
+  row(
+    Counter.schedulerLagging,
+    "scheduler_lagging_workers",
+    "gauge",
+    null,
+    "Workers whose reports the scheduler has left unread for too long, and which so take no mail",
+  ),
+  shed(Counter.shedStopping, "stopping"),
+  shed(Counter.shedMemory, "memory"),
+  shed(Counter.shedDisk, "disk"),
+  shed(Counter.shedSpool, "spool"),
+  shed(Counter.shedLog, "log"),
+  shed(Counter.shedLag, "lag"),
+  shed(Counter.shedQueue, "queue"),
+  shed(Counter.shedConnections, "connections"),
+  shed(Counter.shedDescriptors, "descriptors"),
 ];
 
 /** How many counters a thread's block has. */
@@ -180,4 +210,9 @@ function row(
   help: string,
 ): MetricRow {
   return { counter, name, kind, service, help };
+}
+
+function shed(counter: Counter, reason: string): MetricRow {
+  const help = "Connections, MAIL and DATA commands and messages refused for now, by reason";
+  return { counter, name: "shed_refusals_total", kind: "counter", service: null, reason, help };
 }

@@ -42,6 +42,7 @@ export type DelayReason =
   | "PeerClosedConnection"
   | "ProtocolChanged"
   | "SpoolUnhealthy"
+  | "FileLimitReached"
   | "SourceIsUnhealthyAndSuspended";
 
 /** Enhanced status code, RFC 3463: class, subject, detail. */

@@ -90,6 +90,16 @@ export class RingWriter {
     return this.capacity - ((this.#write - this.#readSeen) >>> 0) - (largest + HEADER);
   }
 
+  /** How far frames are shown: a mark for {@link passed}. */
+  get mark(): number {
+    return Atomics.load(this.u32, WRITE_CURSOR);
+  }
+
+  /** Whether the reader has given back everything before a mark. */
+  passed(mark: number): boolean {
+    return ((Atomics.load(this.u32, READ_CURSOR) - mark) | 0) >= 0;
+  }
+
   /** Shows the reader all frames made so far; returns false when there were none. */
   publish(): boolean {
     if (Atomics.load(this.u32, WRITE_CURSOR) === this.#write) return false;

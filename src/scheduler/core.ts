@@ -47,6 +47,8 @@ export class Core {
   blocked = false;
   /** Nothing is handed out any more. */
   stopping = false;
+  /** Most sessions that may be open together, by the limit of open files. */
+  sessionLimit = Number.POSITIVE_INFINITY;
 
   constructor(parts: CoreParts) {
     this.clock = parts.clock;

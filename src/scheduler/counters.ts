@@ -25,6 +25,8 @@ export class Counters {
   parked = 0;
   woken = 0;
   sessionsOpened = 0;
+  /** Times that a path could open no session because of the limit of open files (`FileLimitReached`). */
+  heldBack = 0;
   /** Times that a path's whole ready queue was failed. */
   pathsFailed = 0;
   /** Steps of a turn that stopped because a worker's ring was full. */

@@ -11,6 +11,8 @@ import { pathSuspended } from "./suspension.js";
 
 /** Frames of a ring that are left for what outcomes need (`reschedule`, `retire`). */
 const KEPT_ROOM = 8;
+/** When a path tries again whose sessions are held back; others' sessions that end make room. */
+const HELD_BACK_MS = 250;
 /** `open` and the `deliver` that follows it. */
 const OPENING_FRAMES = 2;
 
@@ -98,6 +100,11 @@ export class Dispatch {
     while (path.ready.length > 0 && path.sessions - path.closing < ideal && path.sessions < connectionLimit) {
       if (nowMs < path.restUntilMs) {
         agenda.pathAlarms.ringBy(path.alarm, path.restUntilMs);
+        break;
+      }
+      if (sessions.size >= this.#core.sessionLimit) {
+        this.#core.counters.heldBack++;
+        agenda.pathAlarms.ringBy(path.alarm, nowMs + HELD_BACK_MS);
         break;
       }
       const port = this.#workerFor(path);

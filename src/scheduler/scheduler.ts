@@ -163,6 +163,11 @@ export class Scheduler implements WorkerEvents {
     return this.core.sessions.size;
   }
 
+  /** Most sessions that may be open together; what is beyond is held back and tried again soon. */
+  set sessionLimit(sessions: number) {
+    this.core.sessionLimit = sessions;
+  }
+
   /** Nothing is handed out any more; free sessions are closed. The stop is complete when `inFlight` is 0. */
   stop(): void {
     const { core } = this;

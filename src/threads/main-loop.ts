@@ -11,6 +11,7 @@
  * When full turns are bounded by their makers; the loop adds nothing
  * On failure a turn that throws is a bug of ours and ends the process (`onPanic`)
  */
+import { faultOrder } from "../base/failpoints.js";
 import { Sleeper } from "../ring/doorbell.js";
 
 /** The pause after a turn that found work. Two milliseconds halve what one does without, and three gain no more. */
@@ -31,10 +32,14 @@ export class MainLoop {
   #stopped = false;
   #timer: NodeJS.Timeout | null = null;
   #timerAt = Number.POSITIVE_INFINITY;
+  /** Since when a turn is wanted. */
+  #wantedAt = Number.POSITIVE_INFINITY;
+  readonly #note: (lateMs: number, tookMs: number) => void;
 
   /**
    * @param turn does a bounded piece of work and returns the milliseconds until it wants to run again.
    * @param waiting whether a worker has sent something meanwhile.
+   * @param note told of each turn how much later than wanted it began and how long it took.
    */
   constructor(
     words: Int32Array,
@@ -42,7 +47,9 @@ export class MainLoop {
     turn: () => number,
     waiting: () => boolean,
     onPanic: (error: unknown) => void,
+    note: (lateMs: number, tookMs: number) => void = () => {},
   ) {
+    this.#note = note;
     this.#turn = turn;
     this.#waiting = waiting;
     this.#onPanic = onPanic;
@@ -54,6 +61,7 @@ export class MainLoop {
   wake(): void {
     if (this.#queued || this.#stopped) return;
     this.#queued = true;
+    this.#wantedAt = Math.min(this.#wantedAt, performance.now());
     setImmediate(this.#run);
   }
 
@@ -68,14 +76,19 @@ export class MainLoop {
     if (this.#stopped) return;
     this.#sleeper.stayAwake();
     this.#busy = this.#waiting();
+    const beganAt = performance.now();
+    const lateMs = Math.max(0, beganAt - this.#wantedAt);
+    this.#wantedAt = Number.POSITIVE_INFINITY;
     let waitMs: number;
     try {
       waitMs = this.#turn();
+      holdUp();
     } catch (error) {
       this.stop();
       this.#onPanic(error);
       return;
     }
+    this.#note(lateMs, performance.now() - beganAt);
     if (waitMs <= 0) this.wake();
     else if (this.#busy) this.#arm(Math.min(waitMs, PAUSE_MS));
     else this.#sleep(waitMs);
@@ -95,8 +108,16 @@ export class MainLoop {
     this.#timerAt = at;
     this.#timer = setTimeout(() => {
       this.#timer = null;
+      this.#wantedAt = Math.min(this.#wantedAt, this.#timerAt);
       this.#timerAt = Number.POSITIVE_INFINITY;
       this.#step();
     }, waitMs);
   }
+}
+
+/** A slow turn on order, for tests and rehearsals. */
+function holdUp(): void {
+  const order = faultOrder("scheduler.turn");
+  if (order?.action !== "last") return;
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, Number(order.argument));
 }

@@ -332,6 +332,8 @@ export class Supervisor {
     counters[Counter.deferredMessages] = 0;
     counters[Counter.deferredBytes] = 0;
     counters[Counter.logsUnwritable] = 0;
+    counters[Counter.sockets] = 0;
+    counters[Counter.schedulerLagging] = 0;
     shared.listenerConnections(1 + seat.index).fill(0);
     SwapGate.forget(this.#swapGate, seat.index);
     if (reason === null) {

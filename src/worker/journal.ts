@@ -10,7 +10,7 @@
  */
 import { assert } from "../base/assert.js";
 import type { Clock } from "../base/clock.js";
-import type { Fault } from "../base/fault.js";
+import { Fault, messageOf } from "../base/fault.js";
 import type { LogSegment } from "../protocol/messages.js";
 import { Counter } from "../protocol/metrics.js";
 import type { DelayReason, ResponseText } from "../protocol/records.js";
@@ -80,6 +80,15 @@ export class Journal {
     (this.#counters[Counter.logRecords] as number)++;
     const taken = this.#file.append(line);
     assert(taken !== 0, "lines that wait for the log are bounded by the sessions that are open");
+  }
+
+  /** As {@link switchTo}, reporting the fault. */
+  trySwitchTo(segment: LogSegment): void {
+    try {
+      this.switchTo(segment);
+    } catch (error) {
+      this.#onFault(error instanceof Fault ? error : new Fault("log.unwritable", messageOf(error)));
+    }
   }
 
   /** Goes on in another segment; on failure the old one stays in use. */

@@ -24,6 +24,11 @@ export class Names {
     this.#afterwards = afterwards;
   }
 
+  /** Memory is scarce: forgets every answer. */
+  tighten(tight: boolean): void {
+    if (tight) this.#resolver.flush();
+  }
+
   /** Finds the addresses of a host; `done` is called once, with empty lists when there are none. */
   resolve(
     host: string,

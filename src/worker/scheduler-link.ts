@@ -70,6 +70,16 @@ export class SchedulerLink {
     return this.#up.free(RESERVE_BYTES) > 0;
   }
 
+  /** How far frames for the scheduler are published. */
+  get mark(): number {
+    return this.#up.mark;
+  }
+
+  /** Whether the scheduler has read everything before a mark. */
+  passed(mark: number): boolean {
+    return this.#up.passed(mark);
+  }
+
   /** Whether the scheduler has written frames that were not read yet. */
   get waiting(): boolean {
     return this.#down.waiting;

@@ -16,6 +16,7 @@ import { Counter } from "../protocol/metrics.js";
 import type { WorkerInit } from "./init.js";
 import type { Compaction } from "./spool/compaction.js";
 import type { Envelope, SpooledMessage, Unreadable } from "./spool/envelope.js";
+import { tightenBodies } from "./spool/lmdb-store.js";
 import { Shard } from "./spool/shard.js";
 import type { ShardEvents } from "./spool/shard-options.js";
 import { ShardReader } from "./spool/shard-reader.js";
@@ -280,6 +281,12 @@ export class Shards {
     this.#settled.length = 0;
     for (const shard of this.#own.values()) shard.commitNow();
     this.count();
+  }
+
+  /** Memory is scarce, or is not any more. */
+  tighten(tight: boolean): void {
+    tightenBodies(tight);
+    for (const shard of this.#own.values()) shard.tighten(tight);
   }
 
   /** Stores what is in memory only, commits and closes everything. What could not be stored is told as a fault. */

@@ -21,7 +21,7 @@ import type { CloseReason } from "../protocol/layout/frames.js";
 import type { Hand } from "../protocol/layout/hands.js";
 import { SharedState } from "../protocol/layout/shared-state.js";
 import { nodeDigits } from "../protocol/message-id.js";
-import type { DownMessage, LogSegment } from "../protocol/messages.js";
+import type { DownMessage } from "../protocol/messages.js";
 import { Bell, Sleeper } from "../ring/doorbell.js";
 import { contentFlags } from "./content-flags.js";
 import { Decisions } from "./decisions.js";
@@ -37,6 +37,7 @@ import { listenAll } from "./listen-all.js";
 import { Names } from "./names.js";
 import { openHand } from "./open-hand.js";
 import { osThread } from "./os-thread.js";
+import { Pressure } from "./pressure.js";
 import { RECEIVED, receptionFacts } from "./reception-facts.js";
 import { Reload } from "./reload.js";
 import { Reports } from "./reports.js";
@@ -83,6 +84,7 @@ class ResidentWorker implements SchedulerCommands {
   readonly #egress: Egress;
   readonly #intake: Intake;
   readonly #listeners: IngressListener[];
+  readonly #pressure: Pressure;
   readonly #sweepTimer: NodeJS.Timeout;
   #resolve: () => void = () => {};
   #reject: (error: unknown) => void = () => {};
@@ -155,8 +157,12 @@ class ResidentWorker implements SchedulerCommands {
       failed: (fault) => this.#fault(fault),
     });
     this.#intake = this.#makeIntake();
-    this.#egress = this.#makeEgress(new Names(config.dns, this.#clock, wake));
+    const names = new Names(config.dns, this.#clock, wake);
+    this.#egress = this.#makeEgress(names);
     this.#listeners = config.smtpListeners.map((listener, index) => this.#makeListener(listener, index));
+    const shrinkable = [this.#shards, names, ...this.#listeners.map(({ pool }) => pool)];
+    const limits = { shared: this.#shared, counters: this.#counters, ring: this.#link, reactor: this.#reactor };
+    this.#pressure = new Pressure({ ...limits, shrinkable }, this.#clock.monoMs());
     this.#sweepTimer = setInterval(() => this.#sweep(), SWEEP_MS);
     process.on("unhandledRejection", this.#onStray);
     for (const shard of init.shards) this.#reload.add(this.#shards.own(shard.shard), shard);
@@ -178,6 +184,7 @@ class ResidentWorker implements SchedulerCommands {
       durability: this.#init.config.spool.durability,
       flagsOf: contentFlags,
       logHealthy: () => this.#journal.healthy,
+      lagging: () => this.#pressure.lagging,
       logReception: (stored, i) =>
         this.#journal.message("Reception", receptionFacts(stored, i), RECEIVED, NO_ATTEMPT, null),
       announce: (shard, key, queue, size) => this.#link.accepted(shard, key, queue, size, 0, 0),
@@ -217,6 +224,7 @@ class ResidentWorker implements SchedulerCommands {
       thread: 1 + this.#init.index,
       counters: this.#counters,
       durability: this.#init.config.spool.durability,
+      countSockets: () => this.#pressure.countSockets(),
       logRejection: (session, response, sender, recipient) =>
         this.#journal.rejection({ sender, recipient, response, reception: session.reception, size: 0 }),
     });
@@ -260,6 +268,7 @@ class ResidentWorker implements SchedulerCommands {
   }
 
   #sweep(): void {
+    this.#pressure.look(this.#clock.monoMs());
     for (const listener of this.#listeners) listener.sweep();
     this.#egress.sweep();
     this.#decisions.sweep(this.#clock.monoMs());
@@ -310,10 +319,12 @@ class ResidentWorker implements SchedulerCommands {
         this.#shards.own(message.shard).deferred?.save(message.key);
         return;
       case "listen":
-        void this.#listen();
+        // Where threads cannot share a port, the first worker takes all connections.
+        if (!loadNative().perThreadListeners && this.#init.index !== 0) return;
+        void listenAll(this.#listeners, this.#reactor, this.#init.ports, this.#reports);
         return;
       case "segment":
-        this.#switchSegment(message.segment);
+        this.#journal.trySwitchTo(message.segment);
         return;
       case "compact":
         this.#care.compactAll(message.request);
@@ -327,20 +338,6 @@ class ResidentWorker implements SchedulerCommands {
         return;
       default:
         unreachable(message);
-    }
-  }
-
-  async #listen(): Promise<void> {
-    // Where threads cannot share a port, the first worker takes all connections.
-    if (!loadNative().perThreadListeners && this.#init.index !== 0) return;
-    await listenAll(this.#listeners, this.#reactor, this.#init.ports, this.#reports);
-  }
-
-  #switchSegment(segment: LogSegment): void {
-    try {
-      this.#journal.switchTo(segment);
-    } catch (error) {
-      this.#fault(error instanceof Fault ? error : new Fault("log.unwritable", messageOf(error)));
     }
   }
 

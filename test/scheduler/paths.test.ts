@@ -302,3 +302,21 @@ test("too many failed connections in a row fail the whole ready queue, one that 
   }
   assert.equal(totals(world.scheduler.core).ready, 0);
 });
+
+test("no session is opened above the limit that is set from outside; those held back are opened when others end", () => {
+  const world = new Harness();
+  world.paths.set("site", { connectionLimit: 32, maxDeliveriesPerConnection: 1 });
+  oneSite(world, "a.example");
+  world.scheduler.sessionLimit = 3;
+  world.accept("a.example", 100);
+  world.turns();
+  assert.equal(world.port.opened.length, 3);
+  assert.ok(world.scheduler.core.counters.heldBack > 0);
+  const before = world.scheduler.core.counters.heldBack;
+  const waitMs = world.scheduler.turn();
+  assert.ok(waitMs > 0, "it does not spin");
+  assert.ok(world.scheduler.core.counters.heldBack <= before + 1);
+  world.scheduler.sessionLimit = 5;
+  world.after(250);
+  assert.equal(world.port.opened.length, 5, "by itself, when the limit is raised");
+});

@@ -7,7 +7,7 @@
  * When full nothing grows
  * On failure nothing can fail
  *
- *     line 0            messages in the scheduler's table (f64, scheduler writes), and the most it may hold
+ *     line 0            messages in the scheduler's table (f64, scheduler writes), the most it may hold, the most sockets
  *     line 1            state bits of the process (i32, scheduler writes)
  *     line 2 + t        doorbell of thread t (0 = scheduler, 1 + w = worker w)
  *     then              counters, one block of whole cache lines per thread (f64, the thread itself writes)
@@ -33,6 +33,10 @@ export enum ProcessFlag {
   stopping = 1,
   /** Disk space or inodes are below their limits: new mail is refused with 452. */
   diskLow = 2,
+  /** Memory is getting scarce: caches are given up, mail that is in memory only is stored. */
+  memoryLow = 4,
+  /** Memory is over its soft limit: new connections are refused with 421, new mail with 451. */
+  memoryFull = 8,
 }
 
 /** A typed view of the shared words; every thread makes its own. */
@@ -75,6 +79,15 @@ export class SharedState {
 
   set maxMessages(count: number) {
     this.#doubles[1] = count;
+  }
+
+  /** Most sockets of all workers together, by the limit of open files; written at start, 0 while it is not known. */
+  get maxSockets(): number {
+    return this.#doubles[2] as number;
+  }
+
+  set maxSockets(count: number) {
+    this.#doubles[2] = count;
   }
 
   /** Bits of {@link ProcessFlag}; written by the scheduler. */

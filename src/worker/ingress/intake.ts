@@ -36,6 +36,9 @@ const SPOOL_CLOSED = new Reply(421, [4, 3, 2], "The spool cannot take messages n
 const NOT_STORED = new Reply(451, [4, 3, 0], "The message could not be stored, try again later");
 const LOG_UNHEALTHY = new Reply(451, [4, 3, 0], "The event log cannot be written now, try again later");
 const BUSY = new Reply(451, [4, 3, 2], "Too busy, try again later");
+const LAGGING = new Reply(451, [4, 3, 2], "Too busy (scheduler), try again later");
+const MEMORY_FULL = new Reply(451, [4, 3, 1], "Too little memory, try again later");
+const MEMORY_CLOSED = new Reply(421, [4, 3, 2], "Too little memory, try again later");
 
 /** `X-Hikyaku-Force-Sync: yes` of a trusted client: this message is on disk before its 250, whatever the server's mode. */
 const FORCE_SYNC = "x-hikyaku-force-sync";
@@ -70,6 +73,8 @@ export interface IntakeParts {
   readonly flagsOf: (content: ReceivedContent, transaction: Transaction) => number;
   /** Whether the event log takes records. */
   readonly logHealthy: () => boolean;
+  /** Whether the scheduler leaves what it is told unread for too long. */
+  readonly lagging: () => boolean;
   /** Writes a Reception record. */
   readonly logReception: (stored: StoredMessage, recipient: number) => void;
   /** Tells the scheduler; false when it cannot be told now. */
@@ -113,22 +118,31 @@ export class Intake {
 
   /** Why a connection is refused in place of the greeting, null when it is not. */
   connectRefusal(): Reply | null {
-    const { shared, shard } = this.#parts;
-    if ((shared.flags & ProcessFlag.stopping) !== 0) return STOPPING;
-    return shard.fault === null ? null : SPOOL_CLOSED;
+    const { flags } = this.#parts.shared;
+    if ((flags & ProcessFlag.stopping) !== 0) return this.#shed(Counter.shedStopping, STOPPING);
+    if ((flags & ProcessFlag.memoryFull) !== 0) return this.#shed(Counter.shedMemory, MEMORY_CLOSED);
+    return this.#parts.shard.fault === null ? null : this.#shed(Counter.shedSpool, SPOOL_CLOSED);
   }
 
   /** Why no message is taken now, null when one is. Asked before a transaction begins and before its content. */
   refusal(): Reply | null {
     const { shared, shard } = this.#parts;
     const flags = shared.flags;
-    if ((flags & ProcessFlag.stopping) !== 0) return STOPPING;
-    if ((flags & ProcessFlag.diskLow) !== 0) return DISK_LOW;
-    if (shard.fault !== null) return SPOOL_UNHEALTHY;
-    if (!this.#parts.logHealthy()) return LOG_UNHEALTHY;
-    if (shared.messages >= shared.maxMessages) return QUEUE_FULL;
-    if (this.#unannounced.length > 0) return BUSY;
+    if ((flags & ProcessFlag.stopping) !== 0) return this.#shed(Counter.shedStopping, STOPPING);
+    if ((flags & ProcessFlag.memoryFull) !== 0) return this.#shed(Counter.shedMemory, MEMORY_FULL);
+    if ((flags & ProcessFlag.diskLow) !== 0) return this.#shed(Counter.shedDisk, DISK_LOW);
+    if (shard.fault !== null) return this.#shed(Counter.shedSpool, SPOOL_UNHEALTHY);
+    if (!this.#parts.logHealthy()) return this.#shed(Counter.shedLog, LOG_UNHEALTHY);
+    if (shared.messages >= shared.maxMessages) return this.#shed(Counter.shedQueue, QUEUE_FULL);
+    if (this.#parts.lagging()) return this.#shed(Counter.shedLag, LAGGING);
+    if (this.#unannounced.length > 0) return this.#shed(Counter.shedLag, BUSY);
     return null;
+  }
+
+  /** Counts a refusal by its reason. */
+  #shed(reason: Counter, reply: Reply): Reply {
+    (this.#parts.counters[reason] as number)++;
+    return reply;
   }
 
   /** Takes a complete message. The source's `finish` is called once, later or from inside. */
@@ -137,7 +151,7 @@ export class Intake {
     const recipients = transaction.recipients;
     // Others may have been let in while this one came: what is promised counts, or the scheduler has no row for it.
     if (shared.messages + shared.sum(Counter.promised) + recipients.length > shared.maxMessages) {
-      source.finish(QUEUE_FULL);
+      source.finish(this.#shed(Counter.shedQueue, QUEUE_FULL));
       return null;
     }
     this.#promise(recipients.length);
@@ -170,7 +184,7 @@ export class Intake {
     // What is kept in memory only may be answered by now.
     if (fault === null) return stored.ours && stored.announced === recipients.length ? null : stored;
     this.#promise(-recipients.length);
-    source.finish(SPOOL_UNHEALTHY);
+    source.finish(this.#shed(Counter.shedSpool, SPOOL_UNHEALTHY));
     return null;
   }
 
@@ -188,7 +202,8 @@ export class Intake {
     if (fault !== null) {
       this.#promise(-message.transaction.recipients.length);
       if (message.abandoned) return;
-      message.source.finish(fault.errno === "ENOSPC" ? DISK_LOW : NOT_STORED);
+      const full = fault.errno === "ENOSPC";
+      message.source.finish(full ? this.#shed(Counter.shedDisk, DISK_LOW) : this.#shed(Counter.shedSpool, NOT_STORED));
       return;
     }
     message.ours = true;

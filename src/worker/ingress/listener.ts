@@ -3,7 +3,8 @@
  *
  * Runs on   a worker
  * Owns      the listening socket and the sessions that came through it
- * When full connections over `max_connections` hear 421 and are closed
+ * When full connections over `max_connections`, or over what the limit of open files allows, hear 421 and are closed; when
+ *           too many even of these come, they wait in the kernel's queue
  * On failure a socket that cannot listen is a fault of the start
  */
 
@@ -17,12 +18,14 @@ import { loadNative } from "../../native/load.js";
 import type { SharedState } from "../../protocol/layout/shared-state.js";
 import { Counter } from "../../protocol/metrics.js";
 import type { ResponseText } from "../../protocol/records.js";
+import { clientRoom } from "../../protocol/socket-limits.js";
 import { Reply } from "../../smtp/reply.js";
 import { ServerSettings } from "../../smtp/server-settings.js";
 import type { Intake } from "./intake.js";
 import { RelayRules } from "./relay.js";
 import { IngressSession } from "./session.js";
 
+const TOO_MANY_FILES = new Reply(421, [4, 3, 2], "Too many open files, try again later");
 const TOO_MANY_CONNECTIONS = new Reply(421, [4, 3, 2], "Too many connections, try again later");
 /** Connections that wait in the kernel for us to accept them. */
 const BACKLOG = 1024;
@@ -38,6 +41,8 @@ export interface ListenerParts {
   readonly thread: number;
   readonly counters: Float64Array;
   readonly durability: Durability;
+  /** Brings this thread's count of sockets up to date. */
+  readonly countSockets: () => void;
   /** Writes a Rejection record. */
   readonly logRejection: (session: IngressSession, response: ResponseText, sender: string, recipient: string) => void;
 }
@@ -56,6 +61,7 @@ export class IngressListener {
   readonly #openCounts: Float64Array;
   #socket: Listener | null = null;
   #stopping = false;
+  #waiting = false;
 
   /** @param index the listener's place in the configuration. */
   constructor(config: SmtpListenerConfig, index: number, parts: ListenerParts) {
@@ -102,10 +108,28 @@ export class IngressListener {
     this.#sessions.add(session);
     this.#count(1);
     let refusal = this.#stopping ? null : intake.connectRefusal();
-    if (shared.openConnections(this.#index) > this.config.maxConnections) refusal = TOO_MANY_CONNECTIONS;
+    if (refusal === null && shared.openConnections(this.#index) > this.config.maxConnections) {
+      refusal = TOO_MANY_CONNECTIONS;
+      (counters[Counter.shedConnections] as number)++;
+    }
+    if (!this.#hasRoom()) {
+      refusal ??= TOO_MANY_FILES;
+      if (refusal === TOO_MANY_FILES) (counters[Counter.shedDescriptors] as number)++;
+    }
     if (refusal !== null) (counters[Counter.connectionsDenied] as number)++;
     session.begin(refusal);
     if (this.#stopping) session.shutdown();
+  }
+
+  /** Whether descriptors are left for one more client; when none are even for a refusal, no more are accepted for now. */
+  #hasRoom(): boolean {
+    this.#parts.countSockets();
+    const room = clientRoom(this.#parts.shared, 0);
+    if (room === "waiting" && !this.#waiting) {
+      this.#waiting = true;
+      this.#socket?.pause();
+    }
+    return room === "served";
   }
 
   /** A session's connection is gone. */
@@ -128,6 +152,9 @@ export class IngressListener {
   sweep(): void {
     this.nowMs = this.#parts.clock.monoMs();
     for (const session of this.#sessions) session.sweep(this.nowMs);
+    if (!this.#waiting || clientRoom(this.#parts.shared, 1) === "waiting") return;
+    this.#waiting = false;
+    this.#socket?.resume();
   }
 
   /** Accepts no more and ends the sessions with 421, each when it has no message in hand. */

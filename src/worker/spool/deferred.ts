@@ -75,6 +75,7 @@ export class DeferredMail {
   #bytes = 0;
   #timer: NodeJS.Timeout | null = null;
   #closed = false;
+  #tight = false;
   /** Messages that were stored after all. */
   spilled = 0;
 
@@ -93,7 +94,7 @@ export class DeferredMail {
 
   /** Whether a message of this many bytes still fits. */
   hasRoom(bytes: number): boolean {
-    return !this.#closed && this.#bytes + bytes + ENTRY_BYTES <= this.#parts.maxBytes;
+    return !this.#closed && !this.#tight && this.#bytes + bytes + ENTRY_BYTES <= this.#parts.maxBytes;
   }
 
   add(transaction: NewTransaction): void {
@@ -170,10 +171,20 @@ export class DeferredMail {
     if (held !== undefined && !held.group.storing) this.#store(held.group);
   }
 
+  /** Memory is scarce: everything is stored, and nothing is taken until it is called with false. */
+  tighten(tight: boolean): void {
+    this.#tight = tight;
+    if (tight) this.#storeAll();
+  }
+
   /** Has everything stored: the server stops. Nothing more is taken. */
   close(): void {
     this.#closed = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#storeAll();
+  }
+
+  #storeAll(): void {
     const groups = new Set([...this.#messages.values()].map((held) => held.group));
     for (const group of groups) if (!group.storing) this.#store(group);
   }

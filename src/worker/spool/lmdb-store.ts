@@ -59,6 +59,11 @@ const POOLED_BYTES = 4 * 1024 + 1;
 /** Memory of bodies that were read, until they are sent. One per thread. */
 const bodies = new BufferPool(32 * 1024 * 1024);
 
+/** Memory is scarce, or is not any more: see `BufferPool.tighten`. */
+export function tightenBodies(tight: boolean): void {
+  bodies.tighten(tight);
+}
+
 /** The hold on a body that {@link LmdbStore.body} gave; null when it is too small to be used again. */
 export function bodyHold(body: Buffer): Hold | null {
   return body.length < POOLED_BYTES ? null : new Hold(bodies, body);

@@ -13,6 +13,7 @@ const ENTRY_BYTES = 1024;
 export class RecentMessages {
   readonly #messages = new Map<number, SpooledMessage>();
   readonly #maxBytes: number;
+  #tight = false;
   #bytes = 0;
 
   /** @param maxBytes content bytes to hold, with an allowance per entry; 0 switches it off. */
@@ -21,7 +22,7 @@ export class RecentMessages {
   }
 
   get enabled(): boolean {
-    return this.#maxBytes > 0;
+    return this.#maxBytes > 0 && !this.#tight;
   }
 
   get bytes(): number {
@@ -30,7 +31,7 @@ export class RecentMessages {
 
   add(message: SpooledMessage): void {
     const bytes = charge(message);
-    if (bytes > this.#maxBytes) return;
+    if (this.#tight || bytes > this.#maxBytes) return;
     message.hold?.take();
     this.#messages.set(message.key, message);
     this.#bytes += bytes;
@@ -49,6 +50,12 @@ export class RecentMessages {
   delete(key: number): void {
     const message = this.#messages.get(key);
     if (message !== undefined) this.#forget(message);
+  }
+
+  /** Holds nothing, or again up to its bound. */
+  tighten(tight: boolean): void {
+    this.#tight = tight;
+    if (tight) this.clear();
   }
 
   clear(): void {

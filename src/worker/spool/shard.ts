@@ -150,7 +150,7 @@ export class Shard implements ReplayTarget {
     return this.#committer.fault;
   }
 
-  /** Messages in the shard, as committed. */
+  /** Messages in it, as committed. */
   count(): number {
     return this.#store.count();
   }
@@ -169,8 +169,8 @@ export class Shard implements ReplayTarget {
   }
 
   /**
-   * Stores a transaction. Returns null when it was taken: then the waiter is called once, later, or from inside when it is deferred. Returns the shard's
-   * fault when it takes no mail: then the waiter is not called.
+   * Null when it was taken: then the waiter is called once, later, or from inside when it is deferred. The shard's fault when
+   * it takes no mail: then the waiter is not called.
    */
   storeTransaction(transaction: NewTransaction, waiter: StoreWaiter): Fault | null {
     if (this.#committer.fault !== null) return this.#committer.fault;
@@ -313,6 +313,12 @@ export class Shard implements ReplayTarget {
     old.close().catch((error: unknown) => this.#events.onFault(this.index, commitFault("close", error)));
   }
 
+  /** Memory is scarce (or not any more): nothing is kept there that is on disk, and what is not is stored. */
+  tighten(tight: boolean): void {
+    this.#recent.tighten(tight);
+    this.deferred?.tighten(tight);
+  }
+
   /** Stores what is in memory only, commits what waits, syncs, closes. Afterwards only `stats` may be asked for. */
   async close(): Promise<void> {
     this.deferred?.close();
@@ -357,9 +363,7 @@ export class Shard implements ReplayTarget {
   /** Part of the replay. */
   finished(): void {
     this.#counted = true;
-    const held = this.#held;
-    this.#held = [];
-    for (const { key, bodyKey, token } of held) this.#remove(key, bodyKey, true, token);
+    for (const { key, bodyKey, token } of this.#held.splice(0)) this.#remove(key, bodyKey, true, token);
   }
 
   #remove(key: SpoolKey, bodyKey: number, shared: boolean, token: number): void {
