@@ -10,13 +10,13 @@ import { makeDir, readLog, removeDir, type TestConfig, until, writeConfig } from
 import { connectAndGreet, SmtpClient } from "../support/smtp-client.js";
 
 /** A directory, a sink that notes who got mail, and a server that sends there. */
-async function scene(t: TestContext, config: TestConfig = {}, wrap: readonly string[] = []) {
+async function scene(t: TestContext, config: TestConfig = {}, wrap: readonly string[] = [], latencyMs = 0) {
   const dir = makeDir();
   const arrived: string[] = [];
   const sink = await startSink({
     host: "127.0.0.1",
     port: 0,
-    profile: DEFAULT_PROFILE,
+    profile: { ...DEFAULT_PROFILE, latencyMs },
     onMessage: ({ recipients }) => arrived.push(...recipients),
   });
   writeConfig(dir, { to: `127.0.0.1:${sink.port}`, ...config });
@@ -184,6 +184,47 @@ describe("shedding", { concurrency: true }, () => {
     await until(() => /connections are below the limit of open files again/.test(server.words), "the end");
     assert.match(await refusalAt(server), /^220 /);
     assert.equal(await server.metric("workers_lost_total"), 0);
+    await server.stop();
+  });
+
+  test("sessions to a slow host against the limit of open files: some are held back, clients are served, all arrives", async (t) => {
+    const wrap = ["prlimit", "--nofile=256:256", "--"];
+    const shaping = '["default"]\nconnection_limit = 2000\n';
+    const { arrived, dir, server } = await scene(t, { shaping }, wrap, 100);
+    const sockets = await server.metric("socket_limit");
+    const client = await connectAndGreet(server.port);
+    for (let n = 0; n < 500; n++) {
+      assert.match(await client.send("s@x.example", [`r${n}@a.example`], "Subject: x\r\n\r\nx"), /^250 /);
+    }
+    const held = 'sessions_held_back_total{service="smtp_client",reason="descriptors"}';
+    let most = 0;
+    while (arrived.length < 500) {
+      most = Math.max(most, await server.metric('connection_count{service="smtp_client"}'));
+      assert.match(await refusalAt(server), /^220 /, "clients have their part");
+    }
+    assert.ok((await server.metric(held)) > 0);
+    assert.ok(most > sockets / 2 && most <= sockets * 0.75, `${most} of ${sockets}`);
+    assert.ok(!/EMFILE/.test(server.words), server.words);
+    await server.stop();
+    assert.deepEqual(received(dir), arrived.sort());
+  });
+
+  test("thousands of idle clients against max_connections: 421 by name, those before are served", async (t) => {
+    const { clients, arrived, server } = await scene(t, { listener: "max_connections = 50" });
+    const early = await connectAndGreet(server.port);
+    let served = 0;
+    let refused = 0;
+    const connecting = Array.from({ length: 2000 }, async () => {
+      const client = await SmtpClient.connect(server.port);
+      clients.push(client);
+      if (client.greeting.startsWith("220")) served++;
+      else if (/^421 4\.3\.2 Too many connections/.test(client.greeting)) refused++;
+    });
+    await Promise.all(connecting);
+    assert.deepEqual([served + refused, served <= 49], [2000, true]);
+    assert.equal(await server.metric('shed_refusals_total{reason="connections"}'), refused);
+    assert.match(await early.send("s@x.example", ["during@a.example"], "Subject: x\r\n\r\nx"), /^250 /);
+    await until(() => arrived.length === 1, "a delivery during the flood");
     await server.stop();
   });
 
