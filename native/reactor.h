@@ -35,7 +35,8 @@ class Reactor {
   static constexpr size_t kLeastReadBytes = 16 * 1024;
   static constexpr int kEvents = 256;
   static constexpr int kRounds = 4;
-  static constexpr int kAcceptsPerEvent = 128;
+  /** Few, so that the script can stop accepting before a flood has taken the descriptors that files need. */
+  static constexpr int kAcceptsPerEvent = 16;
   /** What is thrown away of a peer that goes on sending after we have finished. */
   static constexpr size_t kDiscardBytes = 1024 * 1024;
   static constexpr size_t kRowCells = 4;

@@ -6,6 +6,9 @@
 #include <sys/file.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include <cerrno>
 #include <system_error>
@@ -56,6 +59,11 @@ void Perform(DiskJob* job) {
       return;
     case DiskJob::Kind::kFreeSpace:
       job->failure = MeasureSpace(job->path, job->space);
+      return;
+    case DiskJob::Kind::kTrim:
+#ifdef __GLIBC__
+      malloc_trim(0);
+#endif
       return;
   }
 }
@@ -180,6 +188,12 @@ napi_value FreeSpaceCall(napi_env env, napi_callback_info info) {
   return Submit(env, arguments, DiskJob{DiskJob::Kind::kFreeSpace, arguments.Int(0), -1, arguments.Text(1), 0, {}});
 }
 
+/** trimMemory(token): queues giving back to the system what malloc holds for later. */
+napi_value TrimMemory(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  return Submit(env, arguments, DiskJob{DiskJob::Kind::kTrim, arguments.Int(0), -1, {}, 0, {}});
+}
+
 /** lock(path): descriptor of the locked file, or -errno (-EAGAIN: somebody else has it). */
 napi_value Lock(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
@@ -202,6 +216,7 @@ void DefineSyncCalls(ThreadState* state, napi_value exports) {
   Define(state, exports, "syncData", &SyncData);
   Define(state, exports, "syncDirectory", &SyncDirectoryCall);
   Define(state, exports, "freeSpace", &FreeSpaceCall);
+  Define(state, exports, "trimMemory", &TrimMemory);
   Define(state, exports, "lock", &Lock);
 }
 

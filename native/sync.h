@@ -1,4 +1,4 @@
-// One thread that does a JavaScript thread's blocking disk calls: fdatasync, a directory's fsync, statvfs. Not libuv's
+// One thread that does a JavaScript thread's blocking calls: fdatasync, a directory's fsync, statvfs, malloc_trim. Not libuv's
 // pool, because that one is shared by the whole process: a few slow look-ups there would hold up every commit.
 // Runs on: start, results: the owning thread; the calls: its own thread. Owns: the queue of jobs, the uv_async handle.
 // When full: the queue holds one job per descriptor and waiter group, which the script bounds (src/native/sync-groups.ts).
@@ -18,7 +18,7 @@
 namespace hikyaku {
 
 struct DiskJob {
-  enum class Kind { kSync, kSyncDirectory, kFreeSpace };
+  enum class Kind { kSync, kSyncDirectory, kFreeSpace, kTrim };
   Kind kind;
   /** The caller's number for this job, given back with its result. */
   int32_t token;

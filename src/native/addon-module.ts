@@ -49,6 +49,7 @@ export interface AddonModule {
   syncData(token: number, fd: number): number;
   syncDirectory(token: number, path: string): number;
   freeSpace(token: number, path: string): number;
+  trimMemory(token: number): number;
   lock(path: string): number;
 
   // ── codec.cc ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -74,7 +75,7 @@ export const RowKind = { accepted: 1, connected: 2, data: 3, end: 4, writable: 5
 export const ROW_CELLS = 4;
 
 /** `kFaceVersion` of `native/addon.cc`. */
-const FACE_VERSION = 2;
+const FACE_VERSION = 3;
 
 /** Where the build puts the addon: `build/Release` of the nearest directory above that has a `package.json`. */
 export function addonPath(): string {

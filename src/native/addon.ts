@@ -74,6 +74,10 @@ export class AddonNative implements Native {
     return space;
   }
 
+  async trimMemory(): Promise<void> {
+    await this.#job((token) => this.#addon.trimMemory(token));
+  }
+
   lockFile(path: string): { release(): void } | null {
     const fd = this.#addon.lock(path);
     if (fd === -LOCKED) return null;

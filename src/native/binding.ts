@@ -34,6 +34,11 @@ export interface Native {
   /** Free and total bytes and inodes for an unprivileged user, of the file system that holds `path`. */
   freeSpace(path: string): Promise<FreeSpace>;
   /**
+   * Gives memory back to the system that the process has freed and its allocator (glibc's) holds for later; off the event
+   * loop. The stand-in can do nothing of the kind: there it is for the allocator to decide.
+   */
+  trimMemory(): Promise<void>;
+  /**
    * Takes an exclusive lock that dies with the process. Returns null when somebody else holds it.
    * @throws {Fault} `spool.unwritable` when the file cannot be made.
    */

@@ -88,6 +88,10 @@ export class StandIn implements Native {
     return null;
   }
 
+  trimMemory(): Promise<void> {
+    return Promise.resolve();
+  }
+
   /**
    * A file that names its owner, made complete under a name of its own and then linked to `path`, which fails when there
    * is one. A file whose owner is dead is removed. Two that find the same dead one at the same moment can, at worst,

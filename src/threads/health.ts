@@ -77,7 +77,11 @@ export class Health {
       this.#setFlag(ProcessFlag.diskLow, low !== null);
       this.#tell();
     });
-    this.#memory = new MemoryGuard(config.memory, (level) => this.#onMemory(level));
+    this.#memory = new MemoryGuard(
+      config.memory,
+      (level) => this.#onMemory(level),
+      () => native.trimMemory(),
+    );
     this.#timer = setInterval(() => this.#tell(), LOOK_MS);
     this.#timer.unref();
   }

@@ -23,15 +23,25 @@ export type MemoryLevel = "enough" | "low" | "full";
 export class MemoryGuard {
   readonly #config: MemoryConfig;
   readonly #changed: (level: MemoryLevel) => void;
+  readonly #giveBack: () => Promise<void>;
   readonly #read: ReadText;
   readonly #timer: NodeJS.Timeout;
   #level: MemoryLevel = "enough";
   #state: MemoryState = { used: 0, soft: Number.POSITIVE_INFINITY, from: "not measured yet" };
 
-  /** @param changed told of every change. */
-  constructor(config: MemoryConfig, changed: (level: MemoryLevel) => void, read: ReadText = readText) {
+  /**
+   * @param changed told of every change.
+   * @param giveBack called before each look while there is not enough: freed memory is to go back to the system.
+   */
+  constructor(
+    config: MemoryConfig,
+    changed: (level: MemoryLevel) => void,
+    giveBack: () => Promise<void>,
+    read: ReadText = readText,
+  ) {
     this.#config = config;
     this.#changed = changed;
+    this.#giveBack = giveBack;
     this.#read = read;
     this.#timer = setInterval(() => void this.look(), CHECK_MS);
     this.#timer.unref();
@@ -49,6 +59,7 @@ export class MemoryGuard {
 
   /** Looks now. */
   async look(): Promise<void> {
+    if (this.#level !== "enough") await this.#giveBack();
     const seen = await memoryState(this.#read, this.#config.softLimit);
     const order = faultOrder("memory.used");
     this.#state = order?.action === "bytes" ? { ...seen, used: Number(order.argument) } : seen;

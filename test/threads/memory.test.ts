@@ -77,8 +77,12 @@ test("low from 80 % on, full from the limit on; each ends a twentieth below wher
   let kilobytes = 0;
   const read = async (path: string): Promise<string | null> =>
     path === "/proc/self/status" ? `RssAnon: ${kilobytes} kB\n` : null;
+  let givenBack = 0;
+  const giveBack = async (): Promise<void> => {
+    givenBack++;
+  };
   const config = { softLimit: 1000 * 1024, lowThresh: null };
-  const guard = new MemoryGuard(config, (level) => told.push(level), read);
+  const guard = new MemoryGuard(config, (level) => told.push(level), giveBack, read);
   t.after(() => guard.stop());
   for (const used of [799, 800, 999, 1000, 951, 949, 761, 759, 1000, 0]) {
     kilobytes = used;
@@ -87,5 +91,6 @@ test("low from 80 % on, full from the limit on; each ends a twentieth below wher
   }
   const line = told.join(" ");
   assert.equal(line, "@799 low @800 @999 full @1000 @951 low @949 @761 enough @759 full @1000 enough @0");
+  assert.equal(givenBack, 7, "before each look but those after one that saw enough");
   assert.equal(guard.lowBytes, 800 * 1024);
 });
