@@ -58,6 +58,11 @@ export function readTrace(trace: string, pathEnd: string): Step[] {
       begun.set(pid, head);
       continue;
     }
+    // The process was killed inside the call: what a write did is not known, but a client may have what was being sent.
+    if (/ = \?$/.test(line)) {
+      if (/^\d+ +send/.test(line)) pushAcks(line, steps);
+      continue;
+    }
     const resumed = /^\d+ +<\.\.\. (\w+) resumed>/.exec(line);
     if (resumed !== null) line = `${begun.get(pid) ?? ""}${line.slice(resumed[0].length)}`;
     const call = CALL.exec(line);
