@@ -101,10 +101,10 @@ test("a full spool disk: 452 before the edge, 452 or 451 at the edge, nothing re
 
   // Before the edge: there is some room, less than min_free_space.
   fill(0.005 * 16 * MIB);
-  await until(() => server.words.match(/no mail is accepted/g)?.length === 2, "the guard");
+  await until(() => server.words.match(/no mail is accepted: .*min_free_space/g)?.length === 2, "the guard");
   assert.match(await client.say("MAIL FROM:<s@x.example>"), /^452 4\.3\.1 /);
   empty();
-  await until(() => server.words.match(/sufficient again/g)?.length === 2, "the guard");
+  await until(() => server.words.match(/disk space is sufficient again/g)?.length === 2, "the guard");
   assert.match(await send("last@a.example"), /^250 /);
   await client.end();
   await until(() => arrived.length >= accepted.length, "everything that was accepted");
