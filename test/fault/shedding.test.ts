@@ -50,7 +50,7 @@ async function refusalAt(server: ChildServer): Promise<string> {
   return client.greeting;
 }
 
-describe("shedding", { concurrency: true }, () => {
+describe("shedding", { concurrency: true, timeout: 100_000 }, () => {
   test("memory over its limit: 421 at connect, 451 at MAIL, liveness, metric, notice; it goes on by itself", async (t) => {
     const { arrived, dir, server } = await scene(t, { durability: "deferred" });
     const client = await connectAndGreet(server.port);
