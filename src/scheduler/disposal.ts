@@ -108,6 +108,7 @@ export class Disposal {
     const { table, placement } = this.#core;
     if (table.state[row] !== State.retiring || !table.has(row, RowFlag.disposing)) return false;
     table.flags[row] &= ~RowFlag.disposing;
+    if (placement.setAsideIfSentenced(row)) return true;
     if (later) this.#putOff(row);
     else placement.giveBack(row);
     return true;

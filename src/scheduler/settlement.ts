@@ -171,7 +171,7 @@ export class Settlement {
         break;
       case OutcomeKind.absent:
         counters.absent++;
-        this.#disposal.account(row);
+        if (!placement.setAsideIfSentenced(row)) this.#disposal.account(row);
         break;
       case OutcomeKind.disposed:
         break;

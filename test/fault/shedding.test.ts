@@ -52,7 +52,7 @@ async function refusalAt(server: ChildServer): Promise<string> {
 
 describe("shedding", { concurrency: true, timeout: 100_000 }, () => {
   test("memory over its limit: 421 at connect, 451 at MAIL, liveness, metric, notice; it goes on by itself", async (t) => {
-    const { arrived, dir, server } = await scene(t, { durability: "deferred" });
+    const { arrived, dir, server } = await scene(t, { durability: "deferred", spool: 'deferred_wait = "1m"' });
     const client = await connectAndGreet(server.port);
     assert.match(await client.send("s@x.example", ["before@a.example"], "Subject: x\r\n\r\nx"), /^250 /);
     assert.equal(await server.metric('shed_state{reason="memory"}'), 0);

@@ -355,7 +355,7 @@ export class EgressSession implements ConnectionHandler, ClientHost {
   }
 
   #sendNext(): void {
-    while (this.#phase === "serving" && this.#message === null) {
+    while (!this.#quitting && this.#phase === "serving" && this.#message === null) {
       const assigned = this.#hand[0];
       if (assigned === undefined) return;
       const message = this.#host.load(this, assigned);

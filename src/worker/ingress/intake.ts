@@ -273,6 +273,8 @@ function keep(content: ReceivedContent, deferred: boolean): { content: Buffer; h
   const bytes = content.bytes();
   if (bytes.length <= COPIED_CONTENT_BYTES) return { content: Buffer.from(bytes), hold: null };
   if (!deferred) return { content: bytes, hold: content.hold() };
+  // What waits in memory is charged for what it keeps: a small content in a large buffer is copied out of it.
+  if (content.buffer.byteLength > 2 * bytes.length) return { content: Buffer.from(bytes), hold: null };
   content.detach();
   return { content: bytes, hold: null };
 }
