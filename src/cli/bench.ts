@@ -1,4 +1,4 @@
-import { writeFileSync } from "node:fs";
+import { closeSync, openSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
 import { Fault, messageOf } from "../base/fault.js";
@@ -30,6 +30,7 @@ export function addBenchCommand(program: Command): void {
 
 async function bench(flags: BenchFlags): Promise<void> {
   const earlier = flags.compare === undefined ? null : comparable(flags.compare, flags);
+  for (const path of [flags.json, flags.html]) if (typeof path === "string") checkWritable(path);
   const interrupted = new AbortController();
   const stop = () => interrupted.abort();
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, stop);
@@ -77,16 +78,26 @@ function comparable(path: string, flags: BenchFlags): EarlierReport {
 
 function show(report: BenchReport, flags: BenchFlags): void {
   const json = `${JSON.stringify(reportJson(report), null, 2)}\n`;
+  // First what cannot fail: the measurement may have taken an hour.
+  process.stdout.write(flags.json === true ? json : reportText(report));
   if (typeof flags.json === "string") write(flags.json, json);
   if (flags.html !== undefined) write(flags.html, reportHtml(report, new Date()));
-  process.stdout.write(flags.json === true ? json : reportText(report));
+}
+
+/** Asks for an output before anything is measured. @throws {Fault} when it cannot be written. */
+function checkWritable(path: string): void {
+  try {
+    closeSync(openSync(path, "a"));
+  } catch (error) {
+    throw new Fault("file.unwritable", messageOf(error), { cause: error });
+  }
 }
 
 function write(path: string, text: string): void {
   try {
     writeFileSync(path, text);
   } catch (error) {
-    throw new Fault("log.unwritable", `${path}: ${messageOf(error)}`, { cause: error });
+    throw new Fault("file.unwritable", messageOf(error), { cause: error });
   }
 }
 

@@ -57,6 +57,8 @@ test("what cannot go together or be compared is refused before anything is measu
     [["--baseline", "smtp", "--duration", "5s"], 2, /smtp needs --count/],
     [["--sweep", "0"], 2, /whole number from 1/],
     [["--compare", join(directory, "none.json")], 1, /none\.json/],
+    [["--html", join(directory, "none", "page.html")], 1, /page\.html/],
+    [["--json", join(directory, "none", "report.json")], 1, /report\.json/],
     [["--compare", json, "--size", "10k"], 1, /report\.json is of another load: size was 1k, is 10k/],
   ] as const) {
     const done = await run("bench", ...args);
