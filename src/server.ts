@@ -43,6 +43,7 @@ import { type OpenHands, openHands } from "./threads/open-hands.js";
 import { type OpenLog, openLog } from "./threads/open-log.js";
 import { reservePorts } from "./threads/reserve-ports.js";
 import { SpoolCompaction } from "./threads/spool-compaction.js";
+import type { Strikes } from "./threads/strikes.js";
 import { Supervisor } from "./threads/supervisor.js";
 import { createLogShared } from "./worker/events/log-shared.js";
 import { assignShards, discoverShards } from "./worker/spool/directories.js";
@@ -93,6 +94,7 @@ export class Server {
   readonly #health: Health;
   readonly #rotation: LogRotation;
   readonly #compaction: SpoolCompaction;
+  readonly #strikes: Strikes;
   #failure: Fault | null = null;
   #check: () => void = () => {};
   #ready: ServerReady | null = null;
@@ -140,6 +142,7 @@ export class Server {
     this.#events = events;
     this.#undo = undo;
     this.#sink = sink;
+    this.#strikes = hands.strikes;
     const workers = config.threads.workers;
     const clock = this.#clock;
     this.#shared = new SharedState(SharedState.allocate(1 + workers));
@@ -318,6 +321,7 @@ export class Server {
   /** Nothing that a dead worker wrote and did not report may be delivered or decided twice. */
   async #askLog(index: WorkerIndex): Promise<void> {
     const settled = await this.#rotation.lastWordsOf(index, this.#shared.logReported(1 + index));
+    this.#strikes.informed(settled);
     this.#scheduler.lostInformed(index, settled);
     this.#loop.wake();
   }

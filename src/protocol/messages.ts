@@ -96,6 +96,8 @@ export interface Sentence {
   /** In words, for record and notice. */
   readonly reason: string;
   readonly depth: Depth;
+  /** It is in quarantine and has its record: all that is left to do is to remove it. */
+  readonly recorded: boolean;
 }
 
 /** The owner moves the message to quarantine, writes its record, and confirms with `retired`. */
@@ -167,6 +169,8 @@ export type UpMessage =
   | { readonly kind: "listening"; readonly listener: number; readonly host: string; readonly port: number }
   /** An entry was moved to quarantine; `row` is 0 when the scheduler never knew it. */
   | { readonly kind: "quarantined"; readonly shard: ShardIndex; readonly key: SpoolKey; readonly reason: string }
+  /** An entry that workers died of has left the spool; the scheduler never knew it. */
+  | { readonly kind: "left"; readonly shard: ShardIndex; readonly key: SpoolKey }
   /** A session cannot see this message of another worker, which may have it in memory only. */
   | { readonly kind: "wanted"; readonly shard: ShardIndex; readonly key: SpoolKey }
   /** A shard has failed and will be opened anew in half a second: whoever reads it must let go of it. */

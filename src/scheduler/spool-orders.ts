@@ -3,7 +3,7 @@ import type { Core } from "./core.js";
 import { RowFlag } from "./message-table.js";
 import type { WorkerPort } from "./ports.js";
 
-/** Says why, in the rare case that nobody knows it any more. */
+/** Says why, where more messages kill than strikes are kept. */
 const FORGOTTEN = "workers died with it in hand";
 
 /** What the owners of shards are told of their messages: new attempts and due times, and removals. */
@@ -74,7 +74,13 @@ export class SpoolOrders {
   #setAside(port: WorkerPort, row: Row, shard: ShardIndex): void {
     const { table, placement, suspects } = this.#core;
     const key = table.key[row] as SpoolKey;
-    const sentence = suspects.sentence(shard, key) ?? { shard, key, reason: FORGOTTEN, depth: "header" };
+    const sentence = suspects.sentence(shard, key) ?? {
+      shard,
+      key,
+      reason: FORGOTTEN,
+      depth: "header",
+      recorded: false,
+    };
     placement.told(row);
     port.setAside({ kind: "setAside", row, ...sentence });
   }

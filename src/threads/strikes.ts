@@ -19,7 +19,7 @@ import { errnoOf, messageOf } from "../base/fault.js";
 import { type Held, Work } from "../protocol/layout/hands.js";
 import { MAX_SHARDS } from "../protocol/message-id.js";
 import type { Sentence } from "../protocol/messages.js";
-import type { Suspects } from "../scheduler/ports.js";
+import type { SettledMessages, Suspects } from "../scheduler/ports.js";
 
 /** Deaths that are a sentence. */
 const SENTENCED = 2;
@@ -38,6 +38,11 @@ interface Strike {
   untouchable: boolean;
   /** Wall clock of the last death. */
   atMs: number;
+  /**
+   * In quarantine, with its record, and perhaps still in the spool: a successor merely removes it. For this run only: the
+   * next one believes the log, which may have lost more than this file when the power went.
+   */
+  recorded?: boolean;
 }
 
 /** What each kind of work is called in notices and records. */
@@ -103,6 +108,17 @@ export class Strikes implements Suspects {
   sentence(shard: ShardIndex, key: SpoolKey): Sentence | null {
     const strike = this.#find(shard, key);
     return strike === undefined || strike.deaths < SENTENCED ? null : sentenceOf(strike);
+  }
+
+  /** The message is in quarantine and its record is in the log; `gone` follows when it has left the spool. */
+  recorded(shard: ShardIndex, key: SpoolKey): void {
+    const strike = this.#find(shard, key);
+    if (strike !== undefined) strike.recorded = true;
+  }
+
+  /** A worker died, and this is what it wrote without reporting it. */
+  informed(settled: SettledMessages): void {
+    for (const strike of this.#all()) if (settled.has(strike.shard, strike.key)) strike.recorded = true;
   }
 
   /** Every sentence about a message of this shard. */
@@ -202,7 +218,7 @@ export class Strikes implements Suspects {
       while (this.#dirty) {
         this.#dirty = false;
         if (this.#size === 0) await rm(this.#path, { force: true });
-        else await replaceDurably(this.#path, JSON.stringify(this.#all()));
+        else await replaceDurably(this.#path, JSON.stringify(this.#all(), withoutRecorded));
       }
     } catch (error) {
       this.#notice(`${this.#path} cannot be written: ${messageOf(error)}; strikes are forgotten at the next start`);
@@ -210,9 +226,13 @@ export class Strikes implements Suspects {
   }
 }
 
-function sentenceOf({ shard, key, deaths, work, onlySending, untouchable }: Strike): Sentence {
+function withoutRecorded(name: string, value: unknown): unknown {
+  return name === "recorded" ? undefined : value;
+}
+
+function sentenceOf({ shard, key, deaths, work, onlySending, untouchable, recorded = false }: Strike): Sentence {
   const reason = `${deaths} times a worker died or hung with it in hand, last while ${doing(work)} it`;
-  return { shard, key, reason, depth: onlySending ? "envelope" : untouchable ? "bytes" : "header" };
+  return { shard, key, reason, depth: onlySending ? "envelope" : untouchable ? "bytes" : "header", recorded };
 }
 
 function isStrike(value: unknown): value is Strike {

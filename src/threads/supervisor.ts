@@ -250,8 +250,11 @@ export class Supervisor {
         this.#tellToListen(seat);
         break;
       case "quarantined":
-        this.#parts.hands.strikes.gone(message.shard, message.key);
+        this.#parts.hands.strikes.recorded(message.shard, message.key);
         break;
+      case "left":
+        this.#parts.hands.strikes.gone(message.shard, message.key);
+        return;
       case "loaded":
         seat.progress.get(message.shard)?.loaded();
         break;

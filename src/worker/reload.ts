@@ -67,7 +67,7 @@ export class Reload {
   add(shard: Shard, { announce: ranges, settled, sentences }: ShardInit): void {
     const from = ranges[0]?.after ?? Number.MAX_SAFE_INTEGER;
     const ended: ReadonlySet<number> = new Set(settled);
-    shard.sentenced.begin(sentences, ended);
+    shard.sentenced.begin(sentences, ended, (key) => !isAmong(key, ranges));
     const scan: Scan = {
       shard,
       replay: shard.replay(
@@ -81,10 +81,11 @@ export class Reload {
 
   #sink(shard: Shard, ranges: readonly KeyRange[], ended: ReadonlySet<number>, onSettled: () => void): ReplaySink {
     return {
+      onSetAside: (key) => this.#parts.hand.take(shard.index, key, Work.settingAside),
       onBegin: (key) => this.#parts.hand.take(shard.index, key, Work.announcing),
       onRow: (key, queue, size, attempts, dueMs) => {
         dieAsOrdered("spool.announce", queue);
-        if (!ranges.some((range) => key > range.after && key <= range.through)) return;
+        if (!isAmong(key, ranges)) return;
         if (ended.has(key)) {
           onSettled();
           shard.remove(key, 0);
@@ -132,4 +133,8 @@ export class Reload {
     this.#held.splice(0, sent);
     return this.#held.length === 0;
   }
+}
+
+function isAmong(key: SpoolKey, ranges: readonly KeyRange[]): boolean {
+  return ranges.some((range) => key > range.after && key <= range.through);
 }

@@ -8,7 +8,7 @@
  *           confirmation per row that is being removed
  * On failure nothing can fail
  */
-import type { Row, SessionId } from "../base/brands.js";
+import type { Row, SessionId, ShardIndex, SpoolKey } from "../base/brands.js";
 import { type OutcomeKind, SessionChange } from "../protocol/layout/frames.js";
 import type { UpMessage } from "../protocol/messages.js";
 import type { SchedulerLink } from "./scheduler-link.js";
@@ -59,9 +59,12 @@ export class Reports {
     }
   }
 
-  /** The spool entries of these rows are gone. */
-  retired(tokens: readonly number[]): void {
-    for (const token of tokens) this.#retired.push(token as Row);
+  /** The spool entries of these rows are gone; a negative token is the key of one that the scheduler never knew. */
+  retired(shard: ShardIndex, tokens: readonly number[]): void {
+    for (const token of tokens) {
+      if (token > 0) this.#retired.push(token as Row);
+      else this.message({ kind: "left", shard, key: -token as SpoolKey });
+    }
   }
 
   /** A rare message. */

@@ -45,7 +45,7 @@ interface Reading {
 /** What the worker hears from its shards. */
 export interface ShardsEvents {
   /** The entries of these rows are gone. */
-  removed(rows: readonly number[]): void;
+  removed(shard: ShardIndex, tokens: readonly number[]): void;
   /** A batch is over: replies and confirmations can leave. */
   batch(): void;
   /** `envelope` is null when not even that could be read. */
@@ -93,7 +93,7 @@ export class Shards {
     this.defers = spool.durability === "deferred";
     counters[Counter.shardsUnhealthy] = 0;
     const heard: ShardEvents = {
-      onRemoved: (_shard, tokens) => events.removed(tokens),
+      onRemoved: (shard, tokens) => events.removed(shard, tokens),
       onBatch: () => events.batch(),
       onWritten: (tookMs, stored) => this.#onWritten(tookMs, stored),
       onQuarantined: (shard, key, reason, envelope) => events.quarantined(shard, key, reason, envelope),

@@ -124,7 +124,7 @@ class ResidentWorker implements SchedulerCommands {
     const wake = (): void => this.#reactor.requestTurn();
     this.#sleeper = new Sleeper(this.#shared.words, SharedState.bellIndex(1 + init.index), wake);
     this.#shards = new Shards(init, this.#clock, this.#shared, {
-      removed: (tokens) => this.#reports.retired(tokens),
+      removed: (shard, tokens) => this.#reports.retired(shard, tokens),
       batch: wake,
       quarantined: (shard, key, reason, envelope) => {
         this.#reports.message({ kind: "quarantined", shard, key, reason });

@@ -103,6 +103,13 @@ class Victim {
       .sort();
   }
 
+  /** The messages that have an AdminBounce, one entry per record. */
+  bounced(): string[] {
+    return readLog(this.dir)
+      .filter((record) => record.type === "AdminBounce")
+      .map((record) => record.id);
+  }
+
   quarantine(): string[] {
     const path = join(this.dir, "var", "spool", "quarantine");
     return existsSync(path) ? readdirSync(path) : [];
@@ -156,6 +163,24 @@ test("a message that throws in its worker is quarantined at the second death; ot
   const sums = ["workers_lost_total", "workers_stuck_total", "message_strikes_total", "spool_quarantined_total"];
   assert.deepEqual(await Promise.all(sums.map((name) => victim.metric(name))), [2, 0, 2, 1]);
   await victim.mustBeClean([...before, ...after]);
+});
+
+test("of four messages that kill, sent together, each has one record, although workers die while others are removed", async (t) => {
+  const victim = new Victim(t, 1);
+  const poisons = [1, 2, 3, 4].map((n) => `${n}${POISON}`);
+  victim.order("egress.send throw @bad");
+  assert.equal(await victim.start(), true);
+  const client = await victim.connect();
+  assert.match(await client.send("s@x.example", poisons, "Subject: four\r\n\r\nText"), /^250 /);
+  await client.end().catch(() => {});
+  await until(() => new Set(victim.bounced()).size >= poisons.length, "the quarantines");
+  victim.order("");
+  await until(() => victim.strikes.length === 0, "the strikes to be forgotten");
+  while ((await victim.metric("message_count")) > 0) await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal(await victim.metric("message_strikes_total"), 2 * poisons.length);
+  assert.deepEqual(victim.records("AdminBounce"), poisons, "one record each, which names its recipient");
+  assert.equal(victim.quarantine().length, 2 * poisons.length);
+  await victim.stop();
 });
 
 test("a message that makes its worker spin is found by the watchdog, twice", async (t) => {

@@ -153,7 +153,7 @@ export class Harness {
 
   /** Two workers have died of this message. */
   sentence(key: SpoolKey): void {
-    this.sentenced.set(key, { shard: 0 as ShardIndex, key, reason: "it kills", depth: "envelope" });
+    this.sentenced.set(key, { shard: 0 as ShardIndex, key, reason: "it kills", depth: "envelope", recorded: false });
   }
 
   /** Has a worker announce messages; returns their keys. */

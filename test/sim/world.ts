@@ -244,7 +244,9 @@ export class World {
         return struck.size;
       },
       sentence: (shard, key) =>
-        ledger.find(shard, key).deaths < 2 ? null : { shard, key, reason: "it kills", depth: "envelope" },
+        ledger.find(shard, key).deaths < 2
+          ? null
+          : { shard, key, reason: "it kills", depth: "envelope", recorded: false },
       survived: (shard, key) => {
         const message = ledger.find(shard, key);
         if (message.deaths < 2 && struck.delete(message)) message.deaths = 0;

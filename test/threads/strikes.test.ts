@@ -53,6 +53,7 @@ test("the second death is the sentence, also when a restart lies between", async
     key: 7,
     reason: "2 times a worker died or hung with it in hand, last while sending it",
     depth: "envelope",
+    recorded: false,
   });
   assert.equal(sentence(second, 7, 1), null, "another shard's message of that key is another one");
   await second.saved();
@@ -94,6 +95,22 @@ test("a lone strike goes with an attempt that was survived, with the message, an
   const next = bench.open();
   assert.equal(next.size, 1);
   assert.notEqual(sentence(next, 3), null);
+});
+
+test("what has its record keeps its sentence until it has left the spool, in this run only", async (t) => {
+  const bench = new Bench(t);
+  const strikes = bench.open();
+  for (const key of [1, 1, 2, 2, 3]) strikes.strike(held(key));
+  strikes.recorded(0 as ShardIndex, 1 as SpoolKey);
+  strikes.recorded(0 as ShardIndex, 9 as SpoolKey);
+  strikes.informed({ has: (_shard, key) => key === 2 });
+  assert.deepEqual([sentence(strikes, 1)?.recorded, sentence(strikes, 2)?.recorded], [true, true]);
+  assert.equal(strikes.strike(held(3)), 2);
+  assert.equal(sentence(strikes, 3)?.recorded, false);
+  strikes.gone(0 as ShardIndex, 1 as SpoolKey);
+  assert.equal(sentence(strikes, 1), null);
+  await strikes.saved();
+  assert.equal(sentence(bench.open(), 2)?.recorded, false, "the next run asks the log");
 });
 
 test("with a thousand and more, the oldest lone ones go first", async (t) => {

@@ -10,6 +10,8 @@ import type { Entry, ShardStore } from "./shard-store.js";
 
 /** Whoever wants to know the rows of a shard: the worker, which sends them to the scheduler. */
 export interface ReplaySink {
+  /** A row that workers died of is about to be moved to quarantine. */
+  onSetAside?(key: SpoolKey): void;
   /** A row is about to be taken apart. */
   onBegin?(key: SpoolKey): void;
   /** One waiting message. `dueMs` is steady wall clock, 0 for at once. */
@@ -122,8 +124,11 @@ export class Replay {
     this.rows++;
     const header = this.#header;
     const key = entry.key as SpoolKey;
-    const aside = this.#target.sentenced.meet(key);
-    if (aside !== null) {
+    const { sentenced } = this.#target;
+    if (sentenced.has(key)) {
+      // Before anything is done about it: what kills here is this row, not the one before it.
+      this.#sink.onSetAside?.(key);
+      const aside = sentenced.meet(key);
       // Other rows, which follow, may have a share in its body.
       if (aside === "gone") this.quarantined++;
       if (hasBody && aside === "gone") this.#unclaimed.add(key);

@@ -1,3 +1,4 @@
+import { assert } from "../../base/assert.js";
 import type { SpoolKey } from "../../base/brands.js";
 import type { Sentence } from "../../protocol/messages.js";
 import type { DeferredMail } from "./deferred.js";
@@ -37,28 +38,40 @@ export class Sentenced {
   readonly #sentences = new Map<SpoolKey, Sentence>();
   /** Those that have their record. */
   readonly #moved = new Set<SpoolKey>();
+  #isKnown: (key: SpoolKey) => boolean = () => false;
 
   constructor(parts: SentencedParts) {
     this.#parts = parts;
   }
 
-  /** What is known when the shard is opened; those of `settled` have their record from an earlier run and merely go. */
-  begin(sentences: readonly Sentence[], settled: ReadonlySet<number>): void {
+  /**
+   * What is known when the shard is opened; those of `settled` have their record from an earlier run and merely go.
+   * `isKnown`: whether the scheduler has a message, so that it asks for the removal itself.
+   */
+  begin(sentences: readonly Sentence[], settled: ReadonlySet<number>, isKnown: (key: SpoolKey) => boolean): void {
+    this.#isKnown = isKnown;
     for (const sentence of sentences) {
       this.#sentences.set(sentence.key, sentence);
-      if (settled.has(sentence.key)) this.#moved.add(sentence.key);
+      if (sentence.recorded || settled.has(sentence.key)) this.#moved.add(sentence.key);
     }
   }
 
-  /** A scan has met this row: null when it is none of these. */
-  meet(key: SpoolKey): SetAsideResult | null {
+  /** Whether the message was sentenced when the shard was opened. */
+  has(key: SpoolKey): boolean {
+    return this.#sentences.has(key);
+  }
+
+  /** A scan has met this row, which is one of these. Its removal is confirmed with −key, unless the scheduler knows it. */
+  meet(key: SpoolKey): SetAsideResult {
     const sentence = this.#sentences.get(key);
-    return sentence === undefined ? null : this.setAside(sentence, 0);
+    assert(sentence !== undefined, "only what is sentenced is set aside by a scan");
+    return this.setAside(sentence, this.#isKnown(key) ? 0 : -key);
   }
 
   /** Moves a message to quarantine, once. */
   setAside(sentence: Sentence, token: number): SetAsideResult {
     const { key } = sentence;
+    if (sentence.recorded) this.#moved.add(key);
     let result: SetAsideResult = "gone";
     if (!this.#moved.has(key)) {
       result = this.#move(sentence);

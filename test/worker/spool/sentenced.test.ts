@@ -9,7 +9,7 @@ import type { Envelope } from "../../../src/worker/spool/envelope.js";
 import { Heard, openShard, scratch, stored, transaction } from "./helpers.js";
 
 function sentence(key: number, depth: Depth): Sentence {
-  return { shard: 0 as ShardIndex, key: key as SpoolKey, reason: "it kills", depth };
+  return { shard: 0 as ShardIndex, key: key as SpoolKey, reason: "it kills", depth, recorded: false };
 }
 
 /** Notes the envelopes too. */
@@ -95,6 +95,7 @@ test("a start moves the sentenced rows, tells the others, keeps shared bodies, a
     shard.sentenced.begin(
       [alone, shared, settled].map((key) => sentence(key, depth)),
       new Set([settled]),
+      () => true,
     );
     const told: number[] = [];
     const begun: number[] = [];
@@ -126,6 +127,29 @@ test("a start moves the sentenced rows, tells the others, keeps shared bodies, a
   }
 });
 
+test("what has its record is moved and recorded no more, met or ordered; what the scheduler never knew is told when it has left", async (t) => {
+  const path = scratch(t);
+  const first = openShard(t, path);
+  const met = await stored(first.shard, transaction(first.shard, "met", ["a"]));
+  const unknown = await stored(first.shard, transaction(first.shard, "unknown", ["b"]));
+  const ordered = await stored(first.shard, transaction(first.shard, "ordered", ["c"]));
+  await first.shard.close();
+  const events = new Listening();
+  const { shard } = openShard(t, path, { events });
+  const recorded = (key: number): Sentence => ({ ...sentence(key, "bytes"), recorded: true });
+  shard.sentenced.begin([recorded(met), sentence(unknown, "bytes")], new Set(), (key) => key !== unknown);
+  await shard.replay({ onRow() {} }, 0).run(10);
+  assert.equal(shard.sentenced.setAside(recorded(ordered), 7), "gone");
+  shard.commitNow();
+  await events.when(() => shard.count() === 0 && events.removed.length === 2);
+  assert.deepEqual(new Set(events.removed), new Set([-unknown, 7]));
+  assert.deepEqual(
+    events.quarantined.map(({ key }) => key),
+    [unknown],
+  );
+  assert.deepEqual(filesOf(path), [`000-${unknown}.eml`, `000-${unknown}.meta`]);
+});
+
 test("a start that cannot write the quarantine leaves row and body where they are, and the next one moves them", async (t) => {
   const path = scratch(t);
   const first = openShard(t, path);
@@ -135,7 +159,7 @@ test("a start that cannot write the quarantine leaves row and body where they ar
   writeFileSync(join(path, "quarantine"), "in the way");
   const both = [alone, shared].map((key) => sentence(key, "header"));
   const second = openShard(t, path);
-  second.shard.sentenced.begin(both, new Set());
+  second.shard.sentenced.begin(both, new Set(), () => true);
   const told: number[] = [];
   await second.shard.replay({ onRow: (key) => told.push(key) }, 0).run(10);
   assert.deepEqual(told, [shared + 1]);
@@ -143,7 +167,7 @@ test("a start that cannot write the quarantine leaves row and body where they ar
   rmSync(join(path, "quarantine"));
   const events = new Listening();
   const third = openShard(t, path, { events });
-  third.shard.sentenced.begin(both, new Set());
+  third.shard.sentenced.begin(both, new Set(), () => true);
   await third.shard.replay({ onRow() {} }, 0).run(10);
   assert.equal(readFileSync(join(path, "quarantine", `000-${alone}.eml`), "utf8"), "alone");
   assert.equal(readFileSync(join(path, "quarantine", `000-${shared}.eml`), "utf8"), "shared");
