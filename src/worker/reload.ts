@@ -33,6 +33,8 @@ export interface ReloadParts {
   /** The worker's note of what it works on. */
   readonly hand: Hand;
   readonly loaded: (shard: ShardIndex, rows: number, quarantined: number, settled: number) => void;
+  /** A message that workers died of is not in the spool any more, and the scheduler does not know it. */
+  readonly left: (shard: ShardIndex, key: SpoolKey) => void;
   readonly failed: (fault: Fault) => void;
 }
 
@@ -121,6 +123,7 @@ export class Reload {
   #finish(scan: Scan): void {
     this.#scans.shift();
     const { shard, replay, settled } = scan;
+    for (const key of shard.sentenced.leftBefore) this.#parts.left(shard.index, key);
     this.#parts.loaded(shard.index, replay.reported - settled, replay.quarantined, settled);
   }
 

@@ -154,6 +154,7 @@ class ResidentWorker implements SchedulerCommands {
         this.#link.accepted(shard, key, queue, size, attempts, dueMs),
       loaded: (shard, rows, quarantined, settled) =>
         this.#reports.message({ kind: "loaded", shard, rows, quarantined, settled }),
+      left: (shard, key) => this.#reports.message({ kind: "left", shard, key }),
       failed: (fault) => this.#fault(fault),
     });
     this.#intake = this.#makeIntake();

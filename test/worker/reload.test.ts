@@ -25,6 +25,7 @@ test("a death while a row is moved to quarantine at the start is noted against t
     announce: (_shard, key) => told.push(key) > 0,
     hand: new Hand(memory, 0 as WorkerIndex),
     loaded() {},
+    left() {},
     failed: (fault) => assert.fail(fault.message),
   });
   const index = 0 as ShardIndex;
@@ -44,4 +45,25 @@ test("a death while a row is moved to quarantine at the start is noted against t
   assert.throws(() => reload.step(), /died of it/);
   assert.deepEqual(told, [sound]);
   assert.deepEqual(hands.held(0 as WorkerIndex), { shard: index, key: deadly, work: Work.settingAside });
+});
+
+test("a sentence about a message that is not in the spool any more is told to be over", async (t) => {
+  const { shard } = openShard(t, scratch(t));
+  const left: number[] = [];
+  const reload = new Reload({
+    roomy: () => true,
+    announce: () => true,
+    hand: new Hand(new SharedArrayBuffer(HANDS_BYTES), 0 as WorkerIndex),
+    loaded() {},
+    left: (_shard, key) => left.push(key),
+    failed: (fault) => assert.fail(fault.message),
+  });
+  const index = 0 as ShardIndex;
+  const sentences = [5, 15].map((key) => {
+    return { shard: index, key: key as SpoolKey, reason: "it kills", depth: "bytes", recorded: false } as const;
+  });
+  const announce = [{ after: 0, through: 10 }];
+  reload.add(shard, { shard: index, announce, settled: new Float64Array(), newest: 0, known: false, sentences });
+  while (reload.busy) reload.step();
+  assert.deepEqual(left, [5], "the other one is the scheduler's");
 });

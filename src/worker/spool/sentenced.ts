@@ -38,6 +38,8 @@ export class Sentenced {
   readonly #sentences = new Map<SpoolKey, Sentence>();
   /** Those that have their record. */
   readonly #moved = new Set<SpoolKey>();
+  /** Those that neither the scheduler knows nor a scan has met. */
+  readonly #unmet = new Set<SpoolKey>();
   #isKnown: (key: SpoolKey) => boolean = () => false;
 
   constructor(parts: SentencedParts) {
@@ -52,7 +54,8 @@ export class Sentenced {
     this.#isKnown = isKnown;
     for (const sentence of sentences) {
       this.#sentences.set(sentence.key, sentence);
-      if (sentence.recorded || settled.has(sentence.key)) this.#moved.add(sentence.key);
+      if (!isKnown(sentence.key)) this.#unmet.add(sentence.key);
+      if (settled.has(sentence.key)) this.#moved.add(sentence.key);
     }
   }
 
@@ -65,7 +68,13 @@ export class Sentenced {
   meet(key: SpoolKey): SetAsideResult {
     const sentence = this.#sentences.get(key);
     assert(sentence !== undefined, "only what is sentenced is set aside by a scan");
+    this.#unmet.delete(key);
     return this.setAside(sentence, this.#isKnown(key) ? 0 : -key);
+  }
+
+  /** The scan is over: those that had left the spool before it, without anybody having been told. */
+  get leftBefore(): Iterable<SpoolKey> {
+    return this.#unmet;
   }
 
   /** Moves a message to quarantine, once. */
