@@ -45,7 +45,10 @@ export interface ClientHost {
 }
 
 /** What a session waits for: a reply to the command of that name, the next message, or nothing ever again. */
-export type ClientPhase = "banner" | "ehlo" | "helo" | "ready" | TransactionPhase | "quit" | "closed";
+export type ClientPhase = OpeningPhase | "ready" | TransactionPhase | "quit" | "closed";
+
+/** Phases before the peer is greeted. */
+export type OpeningPhase = "banner" | "ehlo" | "helo";
 
 /** Phases with a message in hand. */
 export type TransactionPhase = "rset" | "mailFrom" | "rcptTo" | "data" | "dataDot";
