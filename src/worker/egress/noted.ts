@@ -15,40 +15,42 @@ export function noteHand(hand: Hand, session: EgressSession): void {
  */
 export class NotedHandler implements ConnectionHandler {
   readonly #session: EgressSession;
+  readonly #handler: ConnectionHandler;
   readonly #hand: Hand;
 
-  constructor(session: EgressSession, hand: Hand) {
+  constructor(session: EgressSession, handler: ConnectionHandler, hand: Hand) {
     this.#session = session;
+    this.#handler = handler;
     this.#hand = hand;
   }
 
   onConnect(): void {
     noteHand(this.#hand, this.#session);
-    this.#session.onConnect();
+    this.#handler.onConnect();
     this.#hand.free();
   }
 
   onData(buffer: Buffer, start: number, end: number): void {
     noteHand(this.#hand, this.#session);
-    this.#session.onData(buffer, start, end);
+    this.#handler.onData(buffer, start, end);
     this.#hand.free();
   }
 
   onEnd(): void {
     noteHand(this.#hand, this.#session);
-    this.#session.onEnd();
+    this.#handler.onEnd();
     this.#hand.free();
   }
 
   onDrain(): void {
     noteHand(this.#hand, this.#session);
-    this.#session.onDrain();
+    this.#handler.onDrain();
     this.#hand.free();
   }
 
   onClose(fault: Fault | null): void {
     noteHand(this.#hand, this.#session);
-    this.#session.onClose(fault);
+    this.#handler.onClose(fault);
     this.#hand.free();
   }
 }

@@ -1,74 +1,39 @@
 /**
- * One delivery session: a plan of addresses, a connection to one of them, the client machine on it, and the messages that
- * the scheduler gave it.
+ * One delivery session: the messages that the scheduler gave it, the addresses of its plan (`targets.ts`), and the line to one
+ * of them with the client machine on it (`line.ts`).
  *
  * Runs on   a worker
- * Owns      its connection and the messages in its hand (the first of them is under way)
+ * Owns      its phase and the messages in its hand (the first of them is under way)
  * When full the scheduler gives one message at a time; more simply wait their turn here
  * On failure the next address of the plan; when none is left the message in hand fails for now, the others go back
  *
  *     planning ─▶ connecting ⇄ greeting ─▶ serving ─▶ closing ─▶ over
  *
- * It moves bytes and asks; what an outcome means is said by `verdict.ts`, what is written down by `egress.ts`.
+ * It asks and orders; what an outcome means is said by `verdict.ts`, what is written down by `egress.ts`.
  */
 import { assert, unreachable } from "../../base/assert.js";
-import type { Row, SessionId, ShardIndex, SpoolKey } from "../../base/brands.js";
-import type { Fault } from "../../base/fault.js";
-import type { Connection, ConnectionHandler, ConnectOptions } from "../../native/binding.js";
+import type { SessionId } from "../../base/brands.js";
 import type { OutgoingMessage } from "../../smtp/client-envelope.js";
-import type { ClientHost } from "../../smtp/client-host.js";
-import { ClientMachine } from "../../smtp/client-machine.js";
 import type { SessionEnd, StepResult, TransactionResult } from "../../smtp/client-result.js";
 import type { SpooledMessage } from "../spool/envelope.js";
+import { Line, type LineHost } from "./line.js";
 import type { EgressPath } from "./path.js";
-import type { Plan, PlanTarget } from "./plan.js";
-import { type Fate, type HostFailure, judge, judgePlan, judgeUnreachable, type SessionStep } from "./verdict.js";
-import { WriteWait } from "./write-wait.js";
-
-/** A message that the scheduler gave to a session. */
-export interface Assigned {
-  readonly row: Row;
-  readonly shard: ShardIndex;
-  readonly key: SpoolKey;
-  readonly attempts: number;
-}
-
-/** What a session asks of its worker. */
-export interface SessionHost {
-  /** Connects; the session is told what happens. */
-  connect(session: EgressSession, options: ConnectOptions): Connection;
-  /** Finds the addresses of the path's hosts; `answer` is called exactly once, perhaps at once. */
-  plan(session: EgressSession, answer: (plan: Plan) => void): void;
-  /**
-   * Loads a message for sending: `gone` when it cannot be read, which the host has then settled; `later` when it cannot be
-   * seen yet, and the host will call `loadAgain`.
-   */
-  load(session: EgressSession, assigned: Assigned): OutgoingMessage | "gone" | "later";
-  /** The session is greeted. */
-  up(session: EgressSession): void;
-  /** A message has an outcome. `last` tells that the session ends with it and reports nothing more. */
-  settled(session: EgressSession, assigned: Assigned, fate: Fate, end: SettledEnd): void;
-  /** The session is over, with no message in hand. */
-  ended(session: EgressSession): void;
-}
-
-/** Whether a settled message was the session's last act. */
-export type SettledEnd =
-  | "goes-on"
-  | "ended"
-  /** Ended, and no address could be connected to. */
-  | "unreachable";
+import type { Plan } from "./plan.js";
+import type { Assigned, SessionHost } from "./session-host.js";
+import { Targets } from "./targets.js";
+import { type Fate, judge, judgePlan, type SessionStep } from "./verdict.js";
 
 type Phase = "planning" | "connecting" | "greeting" | "serving" | "closing" | "over";
 
 /** See the file's header. */
-export class EgressSession implements ConnectionHandler, ClientHost {
+export class EgressSession implements LineHost {
   readonly id: SessionId;
   readonly path: EgressPath;
   /** Names the session in log records. */
   readonly logId: string;
-  /** The address that the session is connected to, or tries. */
-  target: PlanTarget | null = null;
+  /** Where it may connect to, and the address that it is connected to, or tries. */
+  readonly targets = new Targets();
+  readonly line: Line;
   /** The message under way as it was read: kept by the host for its record. */
   loaded: SpooledMessage | null = null;
   /** The session was greeted at least once. */
@@ -76,34 +41,19 @@ export class EgressSession implements ConnectionHandler, ClientHost {
   readonly #host: SessionHost;
   readonly #hand: Assigned[] = [];
   #phase: Phase = "planning";
-  #targets: readonly PlanTarget[] = [];
-  #next = 0;
-  #failures: HostFailure[] = [];
-  #connection: Connection | null = null;
-  #machine: ClientMachine | null = null;
   #message: OutgoingMessage | null = null;
   #quitting = false;
   /** How to serve on when the connection that is ending is gone; null when the session ends with it. */
   #again: SessionStep | null = null;
   /** The session cannot be: what its first message will be told. */
   #early: Fate | null = null;
-  #progressSeen = 0;
-  readonly #writing = new WriteWait();
-  #deadlineMs = Number.POSITIVE_INFINITY;
 
   constructor(id: SessionId, path: EgressPath, logId: string, host: SessionHost) {
     this.id = id;
     this.path = path;
     this.logId = logId;
     this.#host = host;
-  }
-
-  /** Our address on the connection, null before there was one. */
-  localAddress: string | null = null;
-
-  /** Everything written has been taken by the kernel, on a connection that is still open. */
-  get outputGone(): boolean {
-    return this.#connection !== null && this.#connection.pendingBytes === 0;
+    this.line = new Line(path, this);
   }
 
   /** The message under way, or the next one. */
@@ -130,7 +80,7 @@ export class EgressSession implements ConnectionHandler, ClientHost {
     if (this.#phase === "serving") {
       if (this.#hand.length === 0) this.#phase = "closing";
       this.#quitting = true;
-      this.#machine?.quit();
+      this.line.machine?.quit();
     } else if (this.#phase !== "closing" && this.#phase !== "over") {
       this.#over();
     }
@@ -143,31 +93,13 @@ export class EgressSession implements ConnectionHandler, ClientHost {
 
   /** Looks whether a wait has lasted too long. Called a few times a second. */
   sweep(nowMs: number): void {
-    const machine = this.#machine;
-    const unsent = this.#connection?.pendingBytes ?? 0;
-    const stuckMs = machine === null ? null : this.#writing.exceeded(unsent, nowMs, machine.deadlineMs);
-    if (stuckMs !== null) {
-      machine?.timedOut(stuckMs);
-      return;
-    }
-    if (machine !== null && machine.progress !== this.#progressSeen) {
-      this.#progressSeen = machine.progress;
-      this.#deadlineMs = nowMs + machine.deadlineMs;
-      return;
-    }
-    if (nowMs < this.#deadlineMs) return;
-    this.#deadlineMs = Number.POSITIVE_INFINITY;
-    if (machine !== null) machine.timedOut();
-    else if (this.#phase === "connecting") {
-      const afterMs = this.path.config.connectTimeoutMs;
-      this.#targetFailed({ stage: "connect", answer: { kind: "timeout", afterMs }, command: null });
-    }
+    this.line.sweep(nowMs);
   }
 
   #onPlan(plan: Plan): void {
     if (this.#phase !== "planning") return;
     if (plan.kind === "plan") {
-      this.#targets = plan.targets;
+      this.targets.begin(plan.targets);
       this.#connectNext();
       return;
     }
@@ -177,17 +109,14 @@ export class EgressSession implements ConnectionHandler, ClientHost {
   }
 
   #connectNext(): void {
-    const target = this.#targets[this.#next];
-    if (target === undefined) {
-      this.#giveUp({ kind: "transient", response: judgeUnreachable(this.#failures) });
+    const target = this.targets.advance();
+    if (target === null) {
+      this.#giveUp({ kind: "transient", response: this.targets.exhausted });
       return;
     }
-    this.#next++;
-    this.target = target;
     this.#phase = "connecting";
-    this.#machine = null;
-    this.#deadlineMs = this.path.nowMs() + this.path.config.connectTimeoutMs;
-    this.#connection = this.#host.connect(this, this.path.connectOptions(target));
+    this.line.connecting();
+    this.line.hold(this.#host.connect(this, this.line, this.path.connectOptions(target)));
   }
 
   /** No address is left, or there never was one: the message in hand has its fate, the others were not tried. */
@@ -204,80 +133,39 @@ export class EgressSession implements ConnectionHandler, ClientHost {
       return;
     }
     this.#phase = "over";
-    this.#dropConnection();
+    this.line.drop();
     for (const assigned of this.#hand.splice(0)) {
       this.#host.settled(this, assigned, { kind: "returned" }, "goes-on");
     }
     this.#host.settled(this, first, fate, "unreachable");
   }
 
-  /** The present address cannot be used. */
-  #targetFailed(failure: StepResult): void {
-    const target = this.target;
-    assert(target !== null, "an address failed that was not tried");
-    this.#failures.push({ name: target.name, address: target.address, failure });
-    this.#dropConnection();
-    this.#connectNext();
-  }
+  // ── the line ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #dropConnection(): void {
-    const connection = this.#connection;
-    this.#connection = null;
-    this.#machine = null;
-    connection?.destroy();
-  }
-
-  // ── the connection ───────────────────────────────────────────────────────────────────────────────────────────────
-
-  onConnect(): void {
+  onGreeting(): void {
     this.#phase = "greeting";
-    this.localAddress = this.#connection?.localAddress || null;
-    this.#machine = new ClientMachine({ ehloDomain: this.path.ehloDomain, path: this.path.config }, this);
-    this.#progressSeen = 0;
-    this.#deadlineMs = this.path.nowMs() + this.#machine.deadlineMs;
   }
 
-  onData(buffer: Buffer, start: number, end: number): void {
-    this.#machine?.feed(buffer, start, end);
-  }
-
-  onEnd(): void {
-    this.#machine?.peerEnded();
-  }
-
-  onDrain(): void {
-    this.#machine?.drained();
-  }
-
-  onClose(fault: Fault | null): void {
-    if (this.#phase === "over" || this.#connection === null) return;
-    const detail = fault === null ? null : (fault.errno ?? fault.message);
-    if (this.#phase === "connecting") {
-      this.#targetFailed({
-        stage: "connect",
-        answer: detail === null ? { kind: "closed" } : { kind: "transport", detail },
-        command: null,
-      });
-    } else if (detail === null) {
-      this.#machine?.peerEnded();
-    } else {
-      this.#machine?.transportFailed(detail);
-    }
+  /** The present address cannot be used. */
+  onUnconnected(failure: StepResult): void {
+    this.targets.failed(failure);
+    this.line.drop();
+    this.#connectNext();
   }
 
   // ── the machine ──────────────────────────────────────────────────────────────────────────────────────────────────
 
   write(text: string): void {
-    this.#connection?.writeText(text);
+    this.line.write(text);
   }
 
   writeBytes(bytes: Uint8Array): void {
-    this.#connection?.writeBytes(bytes);
+    this.line.writeBytes(bytes);
   }
 
   onReady(): void {
     this.#phase = "serving";
-    this.#failures = [];
+    this.targets.reached();
     if (!this.wasUp) {
       this.wasUp = true;
       this.#host.up(this);
@@ -286,8 +174,8 @@ export class EgressSession implements ConnectionHandler, ClientHost {
   }
 
   onFailed(failure: StepResult): void {
-    this.#endConnection();
-    this.#targetFailed(failure);
+    this.line.end();
+    this.onUnconnected(failure);
   }
 
   onResult(result: TransactionResult): void {
@@ -314,40 +202,33 @@ export class EgressSession implements ConnectionHandler, ClientHost {
 
   /** Whether the session may serve on over a new connection (`reconnect_strategy`). */
   #canConnectAgain(step: SessionStep): boolean {
-    return step === "same-host" || (step === "next-host" && this.#next < this.#targets.length);
+    return step === "same-host" || (step === "next-host" && this.targets.hasNext);
   }
 
   /** Whether the message in hand can be tried at once once more; only then it is not settled. */
   #hasOtherTarget(kind: "next-host" | "again"): boolean {
-    return kind === "next-host" && this.#next < this.#targets.length;
+    return kind === "next-host" && this.targets.hasNext;
   }
 
   onClosing(_end: SessionEnd): void {
     const wasOver = this.#phase === "over";
-    this.#endConnection();
+    this.line.end();
     if (wasOver) return;
     const again = this.#again;
     this.#again = null;
-    const waiting = this.#hand.length > 0 && this.#next < this.#targets.length;
+    const waiting = this.#hand.length > 0 && this.targets.hasNext;
     if (this.#quitting || (again === null && !waiting)) {
       this.#over();
       return;
     }
-    if (again === "same-host") this.#next--;
+    if (again === "same-host") this.targets.stepBack();
     this.#connectNext();
-  }
-
-  #endConnection(): void {
-    const connection = this.#connection;
-    this.#connection = null;
-    this.#machine = null;
-    connection?.end();
   }
 
   /** Everything still in hand goes back untried, and the session is over. */
   #over(): void {
     this.#phase = "over";
-    this.#dropConnection();
+    this.line.drop();
     for (const assigned of this.#hand.splice(0)) {
       this.#host.settled(this, assigned, { kind: "returned" }, "goes-on");
     }
@@ -365,8 +246,9 @@ export class EgressSession implements ConnectionHandler, ClientHost {
         continue;
       }
       this.#message = message;
-      assert(this.#machine !== null, "a serving session has a machine");
-      this.#machine.send(message);
+      const { machine } = this.line;
+      assert(machine !== null, "a serving session has a machine");
+      machine.send(message);
       return;
     }
   }
@@ -385,7 +267,7 @@ export class EgressSession implements ConnectionHandler, ClientHost {
   describe(): string {
     switch (this.#phase) {
       case "serving":
-        return this.#machine?.phase ?? "serving";
+        return this.line.machine?.phase ?? "serving";
       case "planning":
       case "connecting":
       case "greeting":

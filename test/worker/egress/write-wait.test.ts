@@ -73,11 +73,11 @@ test("a session whose peer stops reading in the middle of the content ends after
   });
   const hear = (text: string): void => {
     const bytes = Buffer.from(text);
-    session.onData(bytes, 0, bytes.length);
+    session.line.onData(bytes, 0, bytes.length);
   };
   session.start();
   session.give({ row: 1 as Row, shard: 0 as ShardIndex, key: 1 as SpoolKey, attempts: 0 });
-  session.onConnect();
+  session.line.onConnect();
   hear("220 mx.example ESMTP\r\n");
   hear("250 mx.example\r\n");
   for (const reply of ["250 ok\r\n", "250 ok\r\n"]) hear(reply);

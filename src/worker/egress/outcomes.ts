@@ -1,0 +1,136 @@
+/**
+ * What is written down about a message that a session had: its record, what the scheduler hears, its way out of the spool.
+ *
+ * Runs on   a worker
+ * Owns      nothing; it passes on what it is told at once
+ * When full the journal and the reports bound what waits there
+ * On failure a message that cannot be read has an outcome too; nothing is thrown
+ */
+import { unreachable } from "../../base/assert.js";
+import { OutcomeFlag, OutcomeKind } from "../../protocol/layout/frames.js";
+import { createdMs, messageId } from "../../protocol/message-id.js";
+import { Counter } from "../../protocol/metrics.js";
+import type { DelayReason, ResponseText } from "../../protocol/records.js";
+import type { AttemptFacts, MessageFacts, MessageRecordKind } from "../events/record.js";
+import type { SpooledMessage, Unreadable } from "../spool/envelope.js";
+import type { EgressParts } from "./egress-parts.js";
+import type { EgressSession } from "./session.js";
+import type { Assigned, SettledEnd } from "./session-host.js";
+import type { Fate } from "./verdict.js";
+
+/** See the file's header. */
+export class Outcomes {
+  readonly #parts: EgressParts;
+
+  constructor(parts: EgressParts) {
+    this.#parts = parts;
+  }
+
+  /** A message that a session had has its fate. */
+  settle(session: EgressSession, assigned: Assigned, fate: Fate, end: SettledEnd): void {
+    let flags = end === "goes-on" ? 0 : OutcomeFlag.sessionEnded;
+    const { loaded } = session;
+    session.loaded = null;
+    if (fate.kind !== "delivered" && fate.kind !== "bounced") this.#parts.inHand(assigned.shard, assigned.key, false);
+    if (fate.kind === "returned") {
+      this.#parts.outcome(assigned.row, session.id, OutcomeKind.returned, flags, 0);
+      return;
+    }
+    // A session that could not connect has not read its message yet.
+    const message = loaded ?? this.#parts.read(assigned.shard, assigned.key);
+    if (message.kind !== "message") {
+      if (end === "unreachable") flags |= OutcomeFlag.connectFailed;
+      this.unreadable(session, assigned, message, flags);
+      return;
+    }
+    switch (fate.kind) {
+      case "delivered":
+        this.#count(Counter.delivered, 1);
+        this.#count(Counter.bytesSent, message.content.length);
+        this.#record(session, assigned, message, "Delivery", fate.response, null);
+        this.#finish(session, assigned, OutcomeKind.delivered, fate.response.code, flags);
+        break;
+      case "bounced":
+        this.#count(Counter.failures, 1);
+        this.#record(session, assigned, message, "Bounce", fate.response, fate.reason ?? null);
+        this.#finish(session, assigned, OutcomeKind.bounced, fate.response.code, flags);
+        break;
+      case "transient":
+      case "next-host":
+      case "again": {
+        this.#count(Counter.transientFailures, 1);
+        if (end === "unreachable") flags |= OutcomeFlag.connectFailed;
+        const reason = (fate.kind === "transient" ? fate.reason : undefined) ?? "LoggedTransientFailure";
+        this.#record(session, assigned, message, "TransientFailure", fate.response, reason);
+        this.#parts.outcome(assigned.row, session.id, OutcomeKind.transient, flags, fate.response.code);
+        break;
+      }
+      default:
+        unreachable(fate);
+    }
+    // Only what has certainly left, by the peer's own word: a socket that still holds it would send another's bytes.
+    if (loaded !== null && session.line.outputGone) loaded.hold?.drop();
+  }
+
+  /** The last of a message, after its record: its outcome, and its way out of the spool. */
+  #finish(session: EgressSession, assigned: Assigned, kind: OutcomeKind, code: number, flags: number): void {
+    const { row, shard, key } = assigned;
+    const own = this.#parts.owns(shard);
+    if (own) this.#parts.remove(shard, key, row);
+    this.#parts.outcome(row, session.id, kind, own ? flags | OutcomeFlag.removing : flags, code);
+  }
+
+  #record(
+    session: EgressSession,
+    assigned: Assigned,
+    message: SpooledMessage,
+    kind: MessageRecordKind,
+    response: ResponseText,
+    reason: DelayReason | null,
+  ): void {
+    const facts: MessageFacts = {
+      id: messageId(this.#parts.node, assigned.shard, assigned.key),
+      envelope: message.envelope,
+      size: message.content.length,
+      createdMs: createdMs(assigned.key),
+      numAttempts: assigned.attempts,
+    };
+    this.#parts.log(kind, facts, response, attemptOf(session), reason);
+  }
+
+  /** A message that its shard cannot give: gone, or damaged and moved to quarantine by its owner. */
+  unreadable(session: EgressSession, assigned: Assigned, found: Unreadable, flags: number): void {
+    const { row, shard, key } = assigned;
+    // While the disk cannot be read nothing was tried. Otherwise its owner has the last word: this worker has said it when
+    // the entry is its own, and for another's the scheduler asks.
+    let kind = found.kind === "failed" ? OutcomeKind.returned : OutcomeKind.quarantined;
+    if (kind === OutcomeKind.quarantined && !this.#parts.owns(shard)) kind = OutcomeKind.absent;
+    else if (found.kind === "missing") this.#parts.lost(shard, key);
+    if (kind === OutcomeKind.returned) this.#parts.inHand(shard, key, false);
+    this.#parts.outcome(row, session.id, kind, flags, 0);
+  }
+
+  #count(counter: Counter, by: number): void {
+    (this.#parts.counters[counter] as number) += by;
+  }
+}
+
+function attemptOf(session: EgressSession): AttemptFacts {
+  const { path, line } = session;
+  const target = session.targets.current;
+  const peer =
+    target === null ? null : { name: target.name, addr: target.address ?? target.unix ?? "", isSecure: false };
+  return {
+    site: path.name,
+    peer,
+    egressPool: path.pool,
+    egressSource: path.source,
+    sourceAddress: line.localAddress,
+    deliveryProtocol: "ESMTP",
+    tlsCipher: null,
+    tlsProtocolVersion: null,
+    tlsPeerSubjectName: null,
+    providerName: path.config.providerName,
+    sessionId: session.logId,
+  };
+}
