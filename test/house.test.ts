@@ -27,7 +27,7 @@ const ALLOWED: readonly (readonly [from: string, to: string, reason: string])[] 
   ["mail", "smtp", "both are engines; mail builds headers from what smtp learnt"],
 ];
 
-/** Parts of a worker, composed by `worker/worker.ts` alone; they do not import each other. */
+/** Parts of a worker, composed by `worker/parts.ts` alone; they do not import each other. */
 const WORKER_PARTS = ["ingress", "egress", "spool", "events"];
 
 function files(folder: string): string[] {
