@@ -10,24 +10,20 @@
  */
 import { assert } from "../base/assert.js";
 import type { ShardIndex, SpoolKey, WorkerIndex } from "../base/brands.js";
-import type { Clock } from "../base/clock.js";
 import { messageOf } from "../base/fault.js";
-import type { CompiledConfig } from "../config/compiled.js";
 import { SharedState } from "../protocol/layout/shared-state.js";
 import { messageId, nodeDigits } from "../protocol/message-id.js";
-import type { DownMessage, LogSegment, UpMessage } from "../protocol/messages.js";
+import type { DownMessage, UpMessage } from "../protocol/messages.js";
 import { Counter } from "../protocol/metrics.js";
 import { Bell } from "../ring/doorbell.js";
 import { ringBytes } from "../ring/ring.js";
-import type { WorkerEvents, WorkerPort } from "../scheduler/ports.js";
-import type { LogTail } from "../worker/events/log-tail.js";
 import type { WorkerInit } from "../worker/init.js";
 import { threadCpuMs } from "../worker/os-thread.js";
 import { createSwapGate, SwapGate } from "../worker/spool/swap-gate.js";
-import type { OpenHands } from "./open-hands.js";
 import { WorkerPool } from "./pool.js";
 import { ShardProgress } from "./shard-progress.js";
 import { doing } from "./strikes.js";
+import type { SupervisorEvents, SupervisorParts } from "./supervisor-parts.js";
 import { Watchdog } from "./watchdog.js";
 import { WorkerLink } from "./worker-link.js";
 
@@ -37,42 +33,6 @@ const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 30_000;
 /** A worker that lived this long has its pause forgotten. */
 const HEALTHY_MS = 60_000;
-
-/** What the supervisor tells of its workers. */
-export interface SupervisorEvents {
-  /** The worker can be given work: its shards are open. */
-  ready(index: WorkerIndex, port: WorkerPort): void;
-  /**
-   * The worker died. Its link has been drained into the scheduler's sink. Its successor is started after the promise has
-   * settled.
-   */
-  lost(index: WorkerIndex, reason: string): Promise<void>;
-  /** A rare frame that is not the supervisor's business. */
-  message(index: WorkerIndex, message: UpMessage): void;
-  /** Something that an operator must know; one line. */
-  notice(line: string): void;
-}
-
-/** What the supervisor is made of. */
-export interface SupervisorParts {
-  readonly config: CompiledConfig;
-  readonly clock: Clock;
-  readonly shared: SharedState;
-  /** Shards by worker, the worker's primary shard first. */
-  readonly shards: readonly (readonly ShardIndex[])[];
-  readonly ports: readonly number[];
-  readonly sink: WorkerInit["sink"];
-  /** What the writers of the event log share. */
-  readonly logShared: SharedArrayBuffer;
-  /** The log segment in force. */
-  readonly segment: () => LogSegment;
-  /** What the log of earlier runs says. */
-  readonly log: LogTail;
-  /** What the workers have in hand, and what the dead ones died of. */
-  readonly hands: OpenHands;
-  /** Where frames of a dying worker go. */
-  readonly events: WorkerEvents;
-}
 
 interface Seat {
   readonly index: WorkerIndex;
@@ -328,16 +288,7 @@ export class Supervisor {
     seat.link.sever();
     while (seat.link.drain(events, 4096) > 0) {}
     this.#living--;
-    const counters = shared.counters(1 + seat.index);
-    counters[Counter.connectionsOpen] = 0;
-    counters[Counter.clientConnectionsOpen] = 0;
-    counters[Counter.promised] = 0;
-    counters[Counter.deferredMessages] = 0;
-    counters[Counter.deferredBytes] = 0;
-    counters[Counter.logsUnwritable] = 0;
-    counters[Counter.sockets] = 0;
-    counters[Counter.schedulerLagging] = 0;
-    shared.listenerConnections(1 + seat.index).fill(0);
+    forgetGauges(shared, seat.index);
     SwapGate.forget(this.#swapGate, seat.index);
     if (reason === null) {
       if (this.#living === 0) this.#whenAllGone?.();
@@ -361,4 +312,18 @@ export class Supervisor {
       else if (this.#living === 0) this.#whenAllGone?.();
     });
   }
+}
+
+/** What a worker had is gone with it: its figures that say how much there is of something now. */
+function forgetGauges(shared: SharedState, index: WorkerIndex): void {
+  const counters = shared.counters(1 + index);
+  counters[Counter.connectionsOpen] = 0;
+  counters[Counter.clientConnectionsOpen] = 0;
+  counters[Counter.promised] = 0;
+  counters[Counter.deferredMessages] = 0;
+  counters[Counter.deferredBytes] = 0;
+  counters[Counter.logsUnwritable] = 0;
+  counters[Counter.sockets] = 0;
+  counters[Counter.schedulerLagging] = 0;
+  shared.listenerConnections(1 + index).fill(0);
 }
