@@ -51,3 +51,8 @@ export interface ShardStats {
   failedCommits: number;
   forcedFlushes: number;
 }
+
+/** A shard that has just been opened. */
+export function noStats(): ShardStats {
+  return { commits: 0, stored: 0, removed: 0, quarantined: 0, orphans: 0, failedCommits: 0, forcedFlushes: 0 };
+}

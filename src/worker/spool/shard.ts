@@ -1,25 +1,27 @@
 import { assert } from "../../base/assert.js";
 import type { ShardIndex, SpoolKey } from "../../base/brands.js";
-import { Fault } from "../../base/fault.js";
+import type { Fault } from "../../base/fault.js";
 import { MessageFlag } from "../../protocol/message-flag.js";
 import { SpoolKeys } from "../../protocol/message-id.js";
 import type { Depth } from "../../protocol/messages.js";
-import { BodyRefs } from "./body-refs.js";
+import type { BodyRefs } from "./body-refs.js";
 import { Committer, commitFault } from "./committer.js";
 import type { Compaction } from "./compaction.js";
 import { Compactor } from "./compactor.js";
 import { DeferredMail } from "./deferred.js";
 import { shardDirectory } from "./directories.js";
-import type { Envelope, SpooledMessage, Unreadable } from "./envelope.js";
+import type { SpooledMessage, Unreadable } from "./envelope.js";
 import { fillBatch } from "./fill-batch.js";
 import { openStore } from "./open-store.js";
-import { writeQuarantine } from "./quarantine.js";
 import { tryReadMessage } from "./read-message.js";
 import { RecentMessages } from "./recent.js";
+import { Removals } from "./removals.js";
 import { Replay, type ReplaySink, type ReplayTarget } from "./replay.js";
-import { patchRow, RowHeader, readEnvelope, readHeader } from "./row-codec.js";
+import { Reschedules } from "./reschedules.js";
+import { RowHeader } from "./row-codec.js";
 import { Sentenced } from "./sentenced.js";
-import type { ShardEvents, ShardOptions, ShardStats } from "./shard-options.js";
+import { SetAside } from "./set-aside.js";
+import { noStats, type ShardEvents, type ShardOptions, type ShardStats } from "./shard-options.js";
 import type { ShardStore } from "./shard-store.js";
 import type { SwapGate } from "./swap-gate.js";
 import type { NewTransaction } from "./transaction.js";
@@ -41,7 +43,7 @@ const SET_ASIDE: Unreadable = { kind: "damaged", reason: "it is in quarantine" }
  * whose pages do not hold together is refused at the next start. `deferred`: told when it is in memory (`deferred.ts`); what
  * is stored after all is stored as in `committed`. Whatever the mode, `forceFlush` gives a message the first promise.
  *
- * Runs on: the worker that owns the shard. Owns: the LMDB environment for writing, counts of shared bodies, recent mail.
+ * Runs on: the worker that owns the shard. Owns: the LMDB environment for writing, recent mail.
  * When full: callers are bounded by their sessions; a full disk fails the commit.
  * On failure: nothing of the batch's new mail is kept and its waiters get a fault `spool.commit-failed`; removals and
  *   reschedules are kept for later; the shard refuses new mail until `reopen` has succeeded.
@@ -53,39 +55,23 @@ export class Shard implements ReplayTarget {
   readonly #keys: SpoolKeys;
   readonly #recent: RecentMessages;
   readonly #header = new RowHeader();
-  readonly refs = new BodyRefs();
-  readonly stats: ShardStats = {
-    commits: 0,
-    stored: 0,
-    removed: 0,
-    quarantined: 0,
-    orphans: 0,
-    failedCommits: 0,
-    forcedFlushes: 0,
-  };
+  readonly stats: ShardStats = noStats();
   readonly #committer: Committer;
   /** Mail in memory only; null in the other modes. */
   readonly deferred: DeferredMail | null;
   #store: ShardStore;
-  /** False until a replay has counted the rows of shared bodies. */
-  #counted: boolean;
+  readonly #removals: Removals;
   readonly #compactor: Compactor;
-  /** What is in quarantine and still in the spool, until its record is in the log. */
-  readonly #setAside = new Map<SpoolKey, { bodyKey: number; shared: boolean; rowOnly: boolean; token: number }>();
-  /** Attempts and due times of rows that could not be read when they were to be stored: tried again after `reopen`. */
-  readonly #unread = new Map<SpoolKey, { attempts: number; dueMs: number }>();
-  /** Removals of rows with shared bodies that came before the counts were complete. */
-  #held: { key: SpoolKey; bodyKey: number; token: number }[] = [];
+  readonly #setAside: SetAside;
+  readonly #reschedules: Reschedules;
   /** Messages that workers died of. */
   readonly sentenced = new Sentenced({
     deferred: () => this.deferred,
     hasRow: (key) => this.#store.row(key) !== undefined,
-    failed: (error) => this.#events.onFault(this.index, commitFault("read", error)),
+    failed: (error) => this.#readFailed(error),
     quarantine: ({ key, reason, depth }) => this.quarantine(key, reason, depth),
     removeRow: (key, token) => {
-      const aside = this.#setAside.get(key);
-      if (aside === undefined) this.#removeRow(key, token);
-      else if (token !== 0) aside.token = token;
+      if (!this.#setAside.remove(key, token)) this.#removals.removeRow(key, token);
     },
   });
 
@@ -97,7 +83,6 @@ export class Shard implements ReplayTarget {
     this.#store = store;
     const last = store.lastKey();
     this.#keys = new SpoolKeys(Math.max(last, options.newest ?? 0));
-    this.#counted = last === 0;
     this.#committer = new Committer(store, options.durability === "flushed", options.syncIntervalMs, {
       onCommitted: (batch, tookMs) => this.#committed(batch, tookMs),
       onSynced: (tookMs, forced) => {
@@ -111,11 +96,36 @@ export class Shard implements ReplayTarget {
         this.#events.onFault(this.index, fault);
       },
     });
+    const rows = {
+      store: () => this.#store,
+      header: this.#header,
+      failed: (error: unknown) => this.#readFailed(error),
+    };
+    this.#removals = new Removals(rows, this.#committer, last === 0);
+    this.#setAside = new SetAside({
+      spoolPath: options.spoolPath,
+      shard: options.shard,
+      store: () => this.#store,
+      header: this.#header,
+      removals: this.#removals,
+      failed: (fault) => this.#events.onFault(this.index, fault),
+      moved: (key, reason, envelope) => {
+        this.stats.quarantined++;
+        this.#recent.delete(key);
+        this.#events.onQuarantined(this.index, key, reason, envelope);
+      },
+    });
+    this.#reschedules = new Reschedules({
+      ...rows,
+      committer: this.#committer,
+      isAside: (key) => this.#setAside.has(key),
+      damaged: (key, reason) => this.quarantine(key, reason),
+    });
     const { deferral, durability } = options;
     this.deferred = durability === "deferred" && deferral !== undefined ? this.#deferredMail(deferral) : null;
     this.#compactor = new Compactor(shardDirectory(options.spoolPath, options.shard), this.#committer, {
       store: () => this.#store,
-      counted: () => this.#counted,
+      counted: () => this.#removals.counted,
       adopt: () => this.#adopt(),
     });
   }
@@ -139,6 +149,11 @@ export class Shard implements ReplayTarget {
    */
   static open(options: ShardOptions): Shard {
     return new Shard(options, openStore(options, options.check));
+  }
+
+  /** Rows of each shared body. */
+  get refs(): BodyRefs {
+    return this.#removals.refs;
   }
 
   get store(): ShardStore {
@@ -207,24 +222,7 @@ export class Shard implements ReplayTarget {
   reschedule(key: SpoolKey, attempts: number, dueMs: number): void {
     if (this.deferred?.reschedule(key, attempts, dueMs) === true) return;
     this.#recent.delete(key);
-    let row: Buffer | undefined;
-    try {
-      row = this.#store.row(key);
-    } catch (error) {
-      this.#unread.set(key, { attempts, dueMs });
-      this.#events.onFault(this.index, commitFault("read", error));
-      return;
-    }
-    if (row === undefined || this.#setAside.has(key)) return;
-    const wrong = readHeader(row, this.#header);
-    if (wrong !== null) {
-      this.quarantine(key, wrong);
-      return;
-    }
-    patchRow(row, attempts, dueMs);
-    this.#committer.filling.patchedKeys.push(key);
-    this.#committer.filling.patchedRows.push(row);
-    this.#committer.schedule();
+    this.#reschedules.write(key, attempts, dueMs);
   }
 
   /**
@@ -233,28 +231,15 @@ export class Shard implements ReplayTarget {
    */
   remove(key: SpoolKey, token: number): void {
     if (this.deferred?.remove(key, token) === true) return;
-    this.#unread.delete(key);
-    const aside = this.#setAside.get(key);
-    if (aside !== undefined) {
-      if (token !== 0) aside.token = token;
+    this.#reschedules.forget(key);
+    if (this.#setAside.remove(key, token)) return;
+    const recent = this.#recent.get(key);
+    if (recent === undefined) {
+      this.#removals.removeStored(key, token);
       return;
     }
-    let bodyKey: number = key;
-    let shared = false;
-    const recent = this.#recent.get(key);
-    if (recent !== undefined) {
-      bodyKey = recent.bodyKey;
-      shared = (recent.flags & MessageFlag.sharedBody) !== 0;
-      this.#recent.delete(key);
-    } else if (!this.#counted || this.refs.size > 0) {
-      const row = this.#tryRow(key);
-      if (row !== null && readHeader(row, this.#header) === null) {
-        bodyKey = this.#header.bodyKey;
-        shared = (this.#header.flags & MessageFlag.sharedBody) !== 0;
-      } else shared = this.refs.has(key);
-    }
-    if (shared && !this.#counted) this.#held.push({ key, bodyKey, token });
-    else this.#remove(key, bodyKey, shared, token);
+    this.#recent.delete(key);
+    this.#removals.remove(key, recent.bodyKey, (recent.flags & MessageFlag.sharedBody) !== 0, token);
   }
 
   /**
@@ -270,11 +255,7 @@ export class Shard implements ReplayTarget {
    * moved to quarantine leaves the spool only with this call, which comes when its record is in the log.
    */
   commitNow(): void {
-    for (const [key, { bodyKey, shared, rowOnly, token }] of this.#setAside) {
-      if (rowOnly) this.#removeRow(key, token);
-      else this.#remove(key, bodyKey, shared, token);
-    }
-    this.#setAside.clear();
+    this.#setAside.letGo();
     this.#committer.commitNow();
   }
 
@@ -290,9 +271,7 @@ export class Shard implements ReplayTarget {
     this.#store = openStore(this.#options, true);
     this.#recent.clear();
     this.#committer.resume(this.#store);
-    const unread = [...this.#unread];
-    this.#unread.clear();
-    for (const [key, { attempts, dueMs }] of unread) this.reschedule(key, attempts, dueMs);
+    for (const [key, { attempts, dueMs }] of this.#reschedules.takeUnread()) this.reschedule(key, attempts, dueMs);
   }
 
   /** Something of the storage failed unseen: nothing is believed or taken until the shard is open again. */
@@ -329,61 +308,22 @@ export class Shard implements ReplayTarget {
 
   /** Copies an entry into quarantine, read no deeper than allowed; it leaves with `commitNow`. False: nothing was done. */
   quarantine(key: SpoolKey, reason: string, depth: Depth = "envelope"): boolean {
-    if (this.#setAside.has(key)) return true;
-    let bodyKey: number = key;
-    let shared = false;
-    let envelope: Envelope | null = null;
-    try {
-      const row = this.#store.row(key);
-      if (row !== undefined && depth !== "bytes" && readHeader(row, this.#header) === null) {
-        if (depth === "envelope") envelope = readEnvelope(row, this.#header);
-        bodyKey = this.#header.bodyKey;
-        shared = (this.#header.flags & MessageFlag.sharedBody) !== 0;
-      } else shared = !this.#counted || this.refs.has(key);
-      writeQuarantine(this.#options.spoolPath, this.index, key, row, this.#store.body(bodyKey));
-    } catch (error) {
-      this.#events.onFault(this.index, error instanceof Fault ? error : commitFault("quarantine", error));
-      return false;
-    }
-    this.stats.quarantined++;
-    this.#recent.delete(key);
-    // Before the counts are complete a body that may be shared is left to the end of the replay, which did not count this row.
-    this.#setAside.set(key, { bodyKey, shared, rowOnly: shared && !this.#counted, token: 0 });
-    this.#events.onQuarantined(this.index, key, reason, envelope);
-    return true;
+    return this.#setAside.quarantine(key, reason, depth);
   }
 
   /** Part of the replay. */
   removeOrphan(bodyKey: number): void {
     this.stats.orphans++;
-    this.#committer.filling.removedBodies.push(bodyKey);
-    this.#committer.schedule();
+    this.#removals.removeBody(bodyKey);
   }
 
   /** Part of the replay. */
   finished(): void {
-    this.#counted = true;
-    for (const { key, bodyKey, token } of this.#held.splice(0)) this.#remove(key, bodyKey, true, token);
+    this.#removals.finished();
   }
 
-  #remove(key: SpoolKey, bodyKey: number, shared: boolean, token: number): void {
-    if (!shared || this.refs.release(bodyKey)) this.#committer.filling.removedBodies.push(bodyKey);
-    this.#removeRow(key, token);
-  }
-
-  #removeRow(key: SpoolKey, token: number): void {
-    if (token !== 0) this.#committer.filling.tokens.push(token);
-    this.#committer.filling.removedRows.push(key);
-    this.#committer.schedule();
-  }
-
-  #tryRow(key: SpoolKey): Buffer | null {
-    try {
-      return this.#store.row(key) ?? null;
-    } catch (error) {
-      this.#events.onFault(this.index, commitFault("read", error));
-      return null;
-    }
+  #readFailed(error: unknown): void {
+    this.#events.onFault(this.index, commitFault("read", error));
   }
 
   #committed(batch: WriteBatch, tookMs: number): void {
