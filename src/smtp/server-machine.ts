@@ -2,14 +2,14 @@ import { assert } from "../base/assert.js";
 import type { BufferPool } from "../base/buffer-pool.js";
 import { type Mailbox, NULL_SENDER } from "./address.js";
 import { CommandReader, endsGroup, Verb } from "./command.js";
-import { Content } from "./content.js";
-import { ContentFault, DotDecoder } from "./dot-decoder.js";
 import { KeptInput } from "./kept-input.js";
 import { LineEvent, LineReader } from "./line-reader.js";
 import type { Reply } from "./reply.js";
+import { Incoming } from "./server-incoming.js";
 import { ServerOutput } from "./server-output.js";
+import { Question } from "./server-question.js";
 import * as say from "./server-replies.js";
-import { MAX_ERRORS_IN_ROW, MAX_EXPECTED_OCTETS, type ServerSettings, TLS_HANDSHAKE } from "./server-settings.js";
+import { MAX_ERRORS_IN_ROW, type ServerSettings, TLS_HANDSHAKE } from "./server-settings.js";
 import { type ServerHost, type ServerPhase, Transaction } from "./server-transaction.js";
 
 /**
@@ -21,7 +21,7 @@ import { type ServerHost, type ServerPhase, Transaction } from "./server-transac
  *                       deciding ─ answer ─────────▲
  *
  * Runs on: a worker, one per connection in.
- * Owns: the session's state, its transaction, its content buffer, and input that came while it waited.
+ * Owns: the session's state, its transaction, its content (`Incoming`), and input that came while it waited.
  * When full: input beyond the pause mark sets `paused`; beyond its ceiling the session ends with 421.
  * On failure: whatever a peer sends is answered, never thrown. A call that the host must not make is a Panic.
  *
@@ -41,28 +41,22 @@ export class ServerMachine {
   readonly #host: ServerHost;
   readonly #output: ServerOutput;
   readonly #lines = new LineReader();
-  readonly #content: Content;
-  readonly #decoder: DotDecoder;
+  readonly #incoming: Incoming;
+  readonly #question = new Question();
   readonly #kept = new KeptInput();
   #phase: ServerPhase = "greeting";
-  /** The command that waits for a verdict, and its address. */
-  #asked: Verb = Verb.unknown;
-  #mailbox: Mailbox = NULL_SENDER;
   /** MAIL was accepted. */
   #open = false;
   #errors = 0;
   #running = false;
   #stopping = false;
   #peerEnded = false;
-  /** The host holds the content, also when the session is already closed. */
-  #lent = false;
 
   constructor(settings: ServerSettings, host: ServerHost, pool: BufferPool) {
     this.#settings = settings;
     this.#host = host;
     this.#output = new ServerOutput(host, this.transaction);
-    this.#content = new Content(pool);
-    this.#decoder = new DotDecoder(settings.decoder, this.#content);
+    this.#incoming = new Incoming(settings, pool);
   }
 
   /** Where the session stands. */
@@ -107,9 +101,7 @@ export class ServerMachine {
 
   /** The final reply of the message that the host was given, after it was stored or refused. */
   finish(reply: Reply): void {
-    assert(this.#lent, "a message was handed over");
-    this.#lent = false;
-    this.#content.clear();
+    this.#incoming.takeBack();
     if (this.#phase === "closed") {
       this.transaction.clear();
     } else {
@@ -285,56 +277,49 @@ export class ServerMachine {
 
   #ask(verb: Verb, mailbox: Mailbox): void {
     this.#phase = "deciding";
-    this.#asked = verb;
-    this.#mailbox = mailbox;
+    this.#question.verb = verb;
+    this.#question.mailbox = mailbox;
   }
 
   /** Carries out the verdict on the command that was asked about. */
   #decide(verdict: Reply): void {
-    const accepted = verdict.code < 400;
+    const { verb, mailbox } = this.#question;
     this.#phase = "commands";
-    if (this.#asked === Verb.rcpt) {
-      if (accepted) {
-        this.transaction.recipients.push(this.#mailbox);
-        this.#output.say((verdict === say.ACCEPT ? say.RCPT_OK : verdict).wire);
-      } else {
-        this.#reject(verdict, `RCPT TO:<${this.#mailbox.text}>`, this.#mailbox);
-      }
-    } else if (this.#asked === Verb.mail) {
-      if (accepted) {
-        this.#open = true;
-        this.#output.say((verdict === say.ACCEPT ? say.MAIL_OK : verdict).wire);
-      } else {
-        this.#reject(verdict, `MAIL FROM:<${this.#mailbox.text}>`, null);
-        this.#clearTransaction();
-      }
-    } else if (!accepted) {
-      this.#reject(verdict, "DATA", null);
-      this.#clearTransaction();
-    } else if (this.#kept.octets > 0 && this.#settings.enforceGroups) {
-      this.#endWith(say.OUT_OF_STEP, "DATA");
+    if (verdict.code >= 400) {
+      this.#reject(verdict, this.#question.command, this.#question.recipient);
+      if (verb !== Verb.rcpt) this.#clearTransaction();
+    } else if (verb === Verb.data) {
+      this.#beginContent();
     } else {
-      this.#phase = "content";
-      this.#content.begin(Math.min(MAX_EXPECTED_OCTETS, Math.max(0, this.transaction.declaredSize)));
-      this.#decoder.begin();
-      this.#output.say(say.START_INPUT.wire);
+      if (verb === Verb.rcpt) this.transaction.recipients.push(mailbox);
+      else this.#open = true;
+      this.#output.say(this.#question.accepted(verdict).wire);
     }
   }
 
+  #beginContent(): void {
+    if (this.#kept.octets > 0 && this.#settings.enforceGroups) {
+      this.#endWith(say.OUT_OF_STEP, "DATA");
+      return;
+    }
+    this.#phase = "content";
+    this.#incoming.begin(this.transaction.declaredSize);
+    this.#output.say(say.START_INPUT.wire);
+  }
+
   #readContent(buffer: Buffer, start: number, end: number): number {
-    const decoder = this.#decoder;
-    const at = decoder.decode(buffer, start, end);
-    if (decoder.done) {
-      const refusal = say.contentRefusal(decoder.faults) ?? this.#settings.loopRefusal(this.#content);
+    const incoming = this.#incoming;
+    const at = incoming.take(buffer, start, end);
+    if (incoming.done) {
+      const refusal = incoming.refusal();
       if (refusal === null) {
         this.#phase = "storing";
-        this.#lent = true;
-        this.#host.onMessage(this.#content, this.transaction);
+        this.#host.onMessage(incoming.lend(), this.transaction);
       } else {
-        this.#content.clear();
+        incoming.clear();
         this.#endMessage(refusal);
       }
-    } else if (decoder.faults !== ContentFault.none && decoder.octets > this.#settings.maxDrainOctets) {
+    } else if (incoming.flooded) {
       this.#endWith(say.DRAIN_FLOOD, ".");
     }
     return at;
@@ -389,8 +374,8 @@ export class ServerMachine {
   #end(): void {
     this.#phase = "closed";
     this.#kept.clear();
-    if (this.#lent) return;
-    this.#content.clear();
+    if (this.#incoming.isLent) return;
+    this.#incoming.clear();
     this.#clearTransaction();
   }
 }
