@@ -1,7 +1,7 @@
 /**
  * What a session holds of its peer: a connection, the client machine on it, and how long the present wait may last.
  *
- * Runs on   a worker, one per session, for one connection after the other
+ * Runs on   a worker, one per connection: the close of one that was given up comes later, and must not meet its successor
  * Owns      the connection and its machine; closing the one forgets the other
  * When full what was written waits in the connection; a peer that takes nothing of it times out
  * On failure before it is connected `onUnconnected`, afterwards whatever the machine makes of it
@@ -33,11 +33,13 @@ export class Line implements ConnectionHandler {
   #localAddress: string | null = null;
   #progressSeen = 0;
   readonly #writing = new WriteWait();
-  #deadlineMs = Number.POSITIVE_INFINITY;
+  #deadlineMs: number;
 
+  /** The time of a connection begins to run: `hold` follows. */
   constructor(path: EgressPath, host: LineHost) {
     this.#path = path;
     this.#host = host;
+    this.#deadlineMs = path.nowMs() + path.config.connectTimeoutMs;
   }
 
   /** The machine on the connection; null while there is none, or it is not connected yet. */
@@ -45,7 +47,7 @@ export class Line implements ConnectionHandler {
     return this.#machine;
   }
 
-  /** Our address on the connection, or on the last one; null before there was one. */
+  /** Our address on the connection; null before it stands. */
   get localAddress(): string | null {
     return this.#localAddress;
   }
@@ -53,12 +55,6 @@ export class Line implements ConnectionHandler {
   /** Everything written has been taken by the kernel, on a connection that is still open. */
   get outputGone(): boolean {
     return this.#connection !== null && this.#connection.pendingBytes === 0;
-  }
-
-  /** A connection is about to be made: its time runs. */
-  connecting(): void {
-    this.#machine = null;
-    this.#deadlineMs = this.#path.nowMs() + this.#path.config.connectTimeoutMs;
   }
 
   /** The connection that is being made. */
@@ -124,8 +120,9 @@ export class Line implements ConnectionHandler {
   // ── the connection ───────────────────────────────────────────────────────────────────────────────────────────────
 
   onConnect(): void {
+    if (this.#connection === null) return;
     const path = this.#path;
-    this.#localAddress = this.#connection?.localAddress || null;
+    this.#localAddress = this.#connection.localAddress || null;
     this.#machine = new ClientMachine({ ehloDomain: path.ehloDomain, path: path.config }, this.#host);
     this.#progressSeen = 0;
     this.#deadlineMs = path.nowMs() + this.#machine.deadlineMs;

@@ -33,7 +33,8 @@ export class EgressSession implements LineHost {
   readonly logId: string;
   /** Where it may connect to, and the address that it is connected to, or tries. */
   readonly targets = new Targets();
-  readonly line: Line;
+  /** The connection that it has, or makes; before the first an idle one. */
+  line: Line;
   /** The message under way as it was read: kept by the host for its record. */
   loaded: SpooledMessage | null = null;
   /** The session was greeted at least once. */
@@ -115,7 +116,7 @@ export class EgressSession implements LineHost {
       return;
     }
     this.#phase = "connecting";
-    this.line.connecting();
+    this.line = new Line(this.path, this);
     this.line.hold(this.#host.connect(this, this.line, this.path.connectOptions(target)));
   }
 

@@ -1,0 +1,133 @@
+import assert from "node:assert/strict";
+import type { PathId, Row, SessionId, ShardIndex, SpoolKey } from "../../../src/base/brands.js";
+import { ManualClock } from "../../../src/base/clock.js";
+import type { PathConfig } from "../../../src/config/compiled.js";
+import { PATH_DEFAULTS } from "../../../src/config/path-settings.js";
+import type { Connection, ConnectionHandler } from "../../../src/native/binding.js";
+import type { OutgoingMessage } from "../../../src/smtp/client-envelope.js";
+import { EgressPath } from "../../../src/worker/egress/path.js";
+import { EgressSession } from "../../../src/worker/egress/session.js";
+import type { SettledEnd } from "../../../src/worker/egress/session-host.js";
+import type { Fate } from "../../../src/worker/egress/verdict.js";
+import { message } from "../../smtp/client-harness.js";
+
+/** A connection without a network: what was written to it, and the handler that the session gave it. */
+export class FakeConnection implements Connection {
+  handler: ConnectionHandler;
+  readonly remoteAddress = "192.0.2.1";
+  readonly remotePort = 25;
+  readonly localAddress = "192.0.2.2";
+  readonly localPort = 40_000;
+  pendingBytes = 0;
+  /** The peer takes nothing more: what is written stays. */
+  isStuck = false;
+  written = "";
+  closed: "" | "ended" | "destroyed" = "";
+
+  constructor(handler: ConnectionHandler) {
+    this.handler = handler;
+  }
+
+  writeText(text: string): boolean {
+    return this.#write(text);
+  }
+
+  writeBytes(bytes: Uint8Array): boolean {
+    return this.#write(Buffer.from(bytes).toString("latin1"));
+  }
+
+  #write(text: string): boolean {
+    if (this.isStuck) this.pendingBytes += text.length;
+    this.written += text;
+    return true;
+  }
+
+  /** The peer says something. */
+  hear(text: string): void {
+    const bytes = Buffer.from(text, "latin1");
+    this.handler.onData(bytes, 0, bytes.length);
+  }
+
+  pause(): void {}
+  resume(): void {}
+  end(): void {
+    this.closed = "ended";
+  }
+  destroy(): void {
+    this.closed = "destroyed";
+  }
+  detach(): never {
+    assert.fail("nobody asked for the socket");
+  }
+}
+
+/** A session with as many addresses as asked for, and all that it did. */
+export class SessionWorld {
+  readonly clock = new ManualClock();
+  readonly connections: FakeConnection[] = [];
+  readonly fates: Fate[] = [];
+  readonly ends: SettledEnd[] = [];
+  readonly session: EgressSession;
+  overs = 0;
+
+  constructor(
+    addresses: number,
+    config: Partial<PathConfig> = {},
+    load: () => OutgoingMessage = () => message({ content: Buffer.from("Subject: x\r\n\r\nText\r\n") }),
+  ) {
+    const definition = {
+      id: 1 as PathId,
+      name: "p",
+      site: "mx.example",
+      source: { name: "s", address: null, ehloDomain: null, remotePort: null },
+      pool: "pool",
+      hosts: [],
+      explicit: true,
+      config: { ...PATH_DEFAULTS, ...config },
+    };
+    const targets = Array.from({ length: addresses }, (_, i) => ({
+      name: `mx${i + 1}.example`,
+      address: `192.0.2.${i + 1}`,
+      port: 25,
+      unix: null,
+    }));
+    this.session = new EgressSession(1 as SessionId, new EgressPath(definition, "host.example", this.clock), "log", {
+      connect: (_session, handler) => {
+        const connection = new FakeConnection(handler);
+        this.connections.push(connection);
+        return connection;
+      },
+      plan: (_session, done) => done({ kind: "plan", targets }),
+      load,
+      up() {},
+      settled: (_session, _assigned, fate, end) => {
+        this.fates.push(fate);
+        this.ends.push(end);
+      },
+      ended: () => {
+        this.overs++;
+      },
+    });
+  }
+
+  /** The connection to the n-th address that was tried. */
+  connection(n: number): FakeConnection {
+    const connection = this.connections[n];
+    assert.ok(connection !== undefined, `there is no connection ${n}`);
+    return connection;
+  }
+
+  give(row = 1): boolean {
+    return this.session.give({ row: row as Row, shard: 0 as ShardIndex, key: row as SpoolKey, attempts: 0 });
+  }
+
+  /** Lets time pass, with a sweep every quarter of a second, until `done` or so long. Returns how long it was. */
+  pass(ms: number, done: () => boolean = () => false): number {
+    const began = this.clock.monoMs();
+    while (!done() && this.clock.monoMs() - began < ms) {
+      this.clock.advance(250);
+      this.session.sweep(this.clock.monoMs());
+    }
+    return this.clock.monoMs() - began;
+  }
+}
