@@ -4,6 +4,10 @@ import { formatProblems } from "../config/problems.js";
 
 /** Exit status of a start with a wrong configuration (sysexits' EX_CONFIG). */
 export const EX_CONFIG = 78;
+/** Exit status of a command that was called wrongly. */
+export const EX_USAGE = 2;
+/** Exit status when the server cannot be reached. */
+export const EX_UNREACHABLE = 3;
 
 /** The configuration file of a command: `--config FILE`, then `HIKYAKU_CONFIG`, then the usual places. */
 export function configPath(option: string | undefined): string {

@@ -5,11 +5,12 @@ import { Command, CommanderError } from "commander";
 import { messageOf } from "../base/fault.js";
 import { addBenchCommand } from "./bench.js";
 import { addCheckCommand } from "./check.js";
+import { EX_USAGE } from "./config-argument.js";
 import { addGenerateCommand } from "./generate.js";
 import { addSinkCommand } from "./sink.js";
 import { addSpoolCompactCommand } from "./spool-compact.js";
 import { addStartCommand } from "./start.js";
-import { addStopCommand, EX_USAGE } from "./stop.js";
+import { addStopCommand } from "./stop.js";
 import { addTailCommand } from "./tail-command.js";
 
 function version(): string {

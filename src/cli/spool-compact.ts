@@ -1,8 +1,10 @@
-import { request } from "node:http";
+import { request as requestPlain } from "node:http";
+import { request as requestSecure } from "node:https";
 import { type Command, Option } from "commander";
 import { z } from "zod";
 import { messageOf } from "../base/fault.js";
-import { DEFAULT_ENDPOINT, EX_UNREACHABLE } from "./stop.js";
+import { EX_UNREACHABLE } from "./config-argument.js";
+import { ENDPOINT_HELP, type EndpointFlags, findEndpoint } from "./endpoint.js";
 
 const PATH = "/api/admin/spool-compact/v1";
 
@@ -22,9 +24,8 @@ const answerShape = z.object({
 });
 type Answer = z.infer<typeof answerShape>;
 
-interface CompactFlags {
+interface CompactFlags extends EndpointFlags {
   readonly name?: string;
-  readonly endpoint?: string;
   readonly json?: boolean;
 }
 
@@ -34,7 +35,8 @@ export function addSpoolCompactCommand(program: Command): void {
     .command("spool-compact")
     .description("have a running server give the free space of its spool's files back, and wait until it has")
     .addOption(new Option("--name <NAME>", "the spool to compact; here all are one").choices(["spool", "data", "meta"]))
-    .option("--endpoint <URL>", `the server's HTTP listener (default: HIKYAKU_ENDPOINT, ${DEFAULT_ENDPOINT})`)
+    .option("--endpoint <URL>", ENDPOINT_HELP)
+    .option("--config <FILE>", "the server's configuration, which says where its HTTP listener is")
     .option("--json", "print the answer as JSON")
     .action(async (flags: CompactFlags) => {
       process.exitCode = await compact(flags);
@@ -42,13 +44,15 @@ export function addSpoolCompactCommand(program: Command): void {
 }
 
 async function compact(flags: CompactFlags): Promise<number> {
-  const endpoint = flags.endpoint ?? process.env["HIKYAKU_ENDPOINT"] ?? DEFAULT_ENDPOINT;
+  const found = findEndpoint(flags, process.env);
+  if ("refusal" in found) {
+    complain(found.refusal);
+    return found.exitCode;
+  }
+  const { url, shown: endpoint } = found;
   let response: { status: number; body: string };
   try {
-    response = await post(
-      new URL(PATH, endpoint),
-      JSON.stringify(flags.name === undefined ? {} : { name: flags.name }),
-    );
+    response = await post(new URL(PATH, url), JSON.stringify(flags.name === undefined ? {} : { name: flags.name }));
   } catch (error) {
     complain(`no server at ${endpoint}: ${messageOf(error)}`);
     return EX_UNREACHABLE;
@@ -66,6 +70,7 @@ async function compact(flags: CompactFlags): Promise<number> {
 function post(url: URL, body: string): Promise<{ status: number; body: string }> {
   return new Promise((resolve, reject) => {
     const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(body) };
+    const request = url.protocol === "https:" ? requestSecure : requestPlain;
     const asked = request(url, { method: "POST", headers }, (response) => {
       const parts: Buffer[] = [];
       response.on("data", (part: Buffer) => parts.push(part));

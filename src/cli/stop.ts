@@ -1,17 +1,9 @@
 import type { Command } from "commander";
 import { messageOf } from "../base/fault.js";
-import type { CompiledConfig, ListenAddress } from "../config/compiled.js";
-import { formatSocketAddress } from "../config/text-kinds.js";
 import { spoolOwner } from "../worker/spool/lock.js";
 import { durationArgument, optionWithDefault } from "./arguments.js";
-import { EX_CONFIG, loadOrExplain } from "./config-argument.js";
-
-/** Where commands find a running server when nothing else is said. */
-export const DEFAULT_ENDPOINT = "http://127.0.0.1:8000";
-/** Exit status of a command that was called wrongly. */
-export const EX_USAGE = 2;
-/** Exit status when the server cannot be reached. */
-export const EX_UNREACHABLE = 3;
+import { EX_UNREACHABLE } from "./config-argument.js";
+import { ENDPOINT_HELP, type EndpointFlags, findEndpoint } from "./endpoint.js";
 
 const SECOND_MS = 1000;
 const DEFAULT_TIMEOUT_MS = 30 * SECOND_MS;
@@ -22,9 +14,7 @@ const POLL_MS = 100;
 /** So many looks in a row without a connection, and nobody listens there any more. */
 const LOOKS_IN_VAIN = 2;
 
-interface StopFlags {
-  readonly endpoint?: string;
-  readonly config?: string;
+interface StopFlags extends EndpointFlags {
   readonly timeout: number;
   readonly json?: boolean;
 }
@@ -34,7 +24,7 @@ export function addStopCommand(program: Command): void {
   program
     .command("stop")
     .description("ask a running server to finish what is under way and stop, and wait until it has gone")
-    .option("--endpoint <URL>", `the server's HTTP listener (default: HIKYAKU_ENDPOINT, ${DEFAULT_ENDPOINT})`)
+    .option("--endpoint <URL>", ENDPOINT_HELP)
     .option("--config <FILE>", "the server's configuration, which says where its HTTP listener and its spool are")
     .addOption(
       optionWithDefault(
@@ -52,31 +42,18 @@ export function addStopCommand(program: Command): void {
 }
 
 async function stop(flags: StopFlags): Promise<number> {
-  let config: CompiledConfig | null = null;
-  if (flags.config !== undefined) {
-    const loaded = loadOrExplain(flags.config);
-    if (loaded === null) return EX_CONFIG;
-    config = loaded.config;
+  const found = findEndpoint(flags, process.env);
+  if ("refusal" in found) {
+    complain(found.refusal);
+    return found.exitCode;
   }
-  let endpoint = flags.endpoint ?? null;
-  if (endpoint === null && config !== null) {
-    endpoint = endpointOf(config.httpListeners.map(({ listen }) => listen));
-    if (endpoint === null) {
-      complain(`${flags.config} has no HTTP listener with a fixed port; name where it listens with --endpoint`);
-      return 1;
-    }
-  }
-  endpoint ??= process.env["HIKYAKU_ENDPOINT"] ?? DEFAULT_ENDPOINT;
-  if (!/^https?:\/\//i.test(endpoint) || !URL.canParse(endpoint)) {
-    complain(`the endpoint ${JSON.stringify(endpoint)} is no URL of a server, such as ${DEFAULT_ENDPOINT}`);
-    return EX_USAGE;
-  }
+  const { url, shown: endpoint, config } = found;
   const spool = config?.spool.path ?? null;
   const owner = spool === null ? null : spoolOwner(spool);
 
   let response: Response;
   try {
-    response = await fetch(new URL("/api/admin/stop/v1", endpoint), {
+    response = await fetch(new URL("/api/admin/stop/v1", url), {
       method: "POST",
       signal: AbortSignal.timeout(ANSWER_MS),
     });
@@ -97,7 +74,7 @@ async function stop(flags: StopFlags): Promise<number> {
   }
   const gone =
     spool === null || owner === null
-      ? await waitFor(() => hasGone(endpoint), LOOKS_IN_VAIN, flags.timeout)
+      ? await waitFor(() => hasGone(url), LOOKS_IN_VAIN, flags.timeout)
       : await waitFor(() => Promise.resolve(spoolOwner(spool) !== owner), 1, flags.timeout);
   if (flags.json === true) process.stdout.write(`${JSON.stringify({ stopping: true, stopped: gone })}\n`);
   else if (gone) process.stdout.write("stopped\n");
@@ -108,23 +85,12 @@ async function stop(flags: StopFlags): Promise<number> {
 }
 
 /**
- * The URL of the first listener whose port is known beforehand; an address that means all of the machine's is asked on
- * the loopback. Null when there is none.
- */
-export function endpointOf(listeners: readonly ListenAddress[]): string | null {
-  const listen = listeners.find(({ port }) => port !== 0);
-  if (listen === undefined) return null;
-  const host = { "0.0.0.0": "127.0.0.1", "::": "::1" }[listen.host] ?? listen.host;
-  return `http://${formatSocketAddress({ host, port: listen.port })}`;
-}
-
-/**
  * One look over HTTP: true when nobody listens, or when who listens is not stopping, so that it is another server, which
  * a supervisor has started in the meantime. Somebody who does not answer in time is still there.
  */
-async function hasGone(endpoint: string): Promise<boolean> {
+async function hasGone(url: URL): Promise<boolean> {
   try {
-    const response = await fetch(new URL("/healthz/ready", endpoint), { signal: AbortSignal.timeout(LOOK_MS) });
+    const response = await fetch(new URL("/healthz/ready", url), { signal: AbortSignal.timeout(LOOK_MS) });
     return !(await response.text()).includes('"stopping"');
   } catch (error) {
     return !(error instanceof DOMException && error.name === "TimeoutError");

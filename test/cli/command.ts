@@ -19,9 +19,24 @@ export interface Launched {
   readonly finished: Promise<Finished>;
 }
 
+/** Where a command runs, and with what in its environment besides ours. */
+export interface Surroundings {
+  readonly cwd?: string;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
 /** Starts a command. */
 export function launch(...args: string[]): Launched {
-  const child = spawn(process.execPath, [main, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+  return launchIn({}, ...args);
+}
+
+/** Starts a command somewhere. */
+export function launchIn({ cwd, env }: Surroundings, ...args: string[]): Launched {
+  const child = spawn(process.execPath, [main, ...args], {
+    stdio: ["ignore", "pipe", "pipe"],
+    ...(cwd === undefined ? {} : { cwd }),
+    env: { ...process.env, ...env },
+  });
   let out = "";
   let err = "";
   child.stdout.on("data", (chunk: Buffer) => (out += chunk.toString()));
@@ -33,4 +48,9 @@ export function launch(...args: string[]): Launched {
 /** Runs a command to its end. */
 export function run(...args: string[]): Promise<Finished> {
   return launch(...args).finished;
+}
+
+/** Runs a command somewhere to its end. */
+export function runIn(where: Surroundings, ...args: string[]): Promise<Finished> {
+  return launchIn(where, ...args).finished;
 }

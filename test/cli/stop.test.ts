@@ -4,7 +4,6 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import { join } from "node:path";
 import { test } from "node:test";
-import { endpointOf } from "../../src/cli/stop.js";
 import { makeDir, removeDir, until, writeConfig } from "../support/server.js";
 import { launch, run } from "./command.js";
 
@@ -82,18 +81,4 @@ test("with its configuration a server is found and waited for to its end; a seco
   assert.equal((await started.finished).code, 0);
   assert.equal((await run("stop", "--config", config)).code, 3);
   removeDir(dir);
-});
-
-test("the endpoint of a configuration", () => {
-  assert.equal(endpointOf([]), null);
-  assert.equal(endpointOf([{ host: "127.0.0.1", port: 0 }]), null);
-  assert.equal(
-    endpointOf([
-      { host: "127.0.0.1", port: 0 },
-      { host: "0.0.0.0", port: 8000 },
-    ]),
-    "http://127.0.0.1:8000",
-  );
-  assert.equal(endpointOf([{ host: "::", port: 80 }]), "http://[::1]:80");
-  assert.equal(endpointOf([{ host: "192.0.2.1", port: 8000 }]), "http://192.0.2.1:8000");
 });
