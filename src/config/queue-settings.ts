@@ -85,7 +85,9 @@ export const queueOptions = [
     "max_age",
     "maxAgeMs",
     duration({ min: SECOND, max: 365 * DAY }),
-    "Age at which a message expires, unless it carries its own expiry.",
+    "Age at which a message expires, unless it carries its own expiry. It expires as soon as an attempt fails whose " +
+      "successor would come later than that; with doubling intervals that can be at half of this age, so give " +
+      "`max_retry_interval` too, which bounds how much earlier it is.",
   ),
   option("egress_pool", "egressPool", itemName(), "Pool of sources that the messages leave from."),
   option("protocol", "protocol", protocolKind(), 'How the messages leave; "null" discards them.'),

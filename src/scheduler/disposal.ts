@@ -4,8 +4,8 @@ import type { Core } from "./core.js";
 import type { EgressPath } from "./egress-path.js";
 import { RowFlag, State } from "./message-table.js";
 import type { WorkerPort } from "./ports.js";
-import { DISCARDED, DROPPED, LOST, NO_SUCH_DOMAIN, NULL_MX, TOO_OLD } from "./replies.js";
-import { EXPIRED, nextAttemptMs, requeueMs } from "./retry-plan.js";
+import { DISCARDED, DROPPED, LOST, NO_SUCH_DOMAIN, NO_TIME_LEFT, NULL_MX, TOO_OLD } from "./replies.js";
+import { ageMs, EXPIRED, nextAttemptMs, requeueMs } from "./retry-plan.js";
 
 /**
  * Decisions about messages without a session. The owner of the message writes the record, so nothing is decided that it
@@ -21,9 +21,11 @@ export class Disposal {
     this.#core = core;
   }
 
-  /** Too old: Expiration, removed at once. */
+  /** Too old, or it would be at its next attempt: Expiration, removed at once. */
   expire(row: Row): boolean {
-    return this.#end(row, "Expiration", TOO_OLD, null);
+    const { table, placement, nowMs } = this.#core;
+    const tooOld = ageMs(table.key[row] as SpoolKey, nowMs) > placement.queueOf(row).config.maxAgeMs;
+    return this.#end(row, "Expiration", tooOld ? TOO_OLD : NO_TIME_LEFT, null);
   }
 
   /** The domain takes no mail: Bounce. */

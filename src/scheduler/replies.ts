@@ -3,8 +3,15 @@ import type { EnhancedCode, ResponseText } from "../protocol/records.js";
 /** Begins the text of replies that we made up about our own trouble; automation leaves them alone (reference §9, §18). */
 const INTERNAL = "KumoMTA internal: ";
 
-/** The message is, or would be at its next attempt, older than `max_age` (reference §4). */
+/** The message is older than `max_age` (reference §4). */
 export const TOO_OLD: ResponseText = reply(551, [5, 4, 7], "the message is too old: delivery time expired");
+
+/** It is not, but would be at its next attempt, so that there will be none (reference §4): often long before. */
+export const NO_TIME_LEFT: ResponseText = reply(
+  551,
+  [5, 4, 7],
+  "no attempt is left: by the next one the message would be too old, delivery time expired",
+);
 
 /** RFC 7505: the domain has published that it takes no mail. */
 export const NULL_MX: ResponseText = reply(556, [5, 1, 10], "the recipient domain accepts no mail (null MX)");

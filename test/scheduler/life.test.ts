@@ -129,6 +129,7 @@ test("a message whose next attempt would be too late expires at once", () => {
   world.turns();
   const [order] = world.port.disposed;
   assert.deepEqual([order.record, order.response.code, order.response.enhanced], ["Expiration", 551, [5, 4, 7]]);
+  assert.match(order.response.content, /^no attempt is left: by the next one/, "it is not too old yet");
   assert.equal(order.attempts, 1);
   world.port.send((sink) => sink.retired(world.port.index, delivery.row));
   world.turns();
@@ -173,6 +174,7 @@ test("expiry reaches what is stuck in a ready queue, and what waits", () => {
   world.after(1000);
   assert.equal(world.port.disposed.length, 5, "all but the one that a session has in hand");
   assert.ok(world.port.disposed.every((order) => order.record === "Expiration"));
+  assert.ok(world.port.disposed.every((order) => /^the message is too old/.test(order.response.content)));
 });
 
 test("null MX bounces with 556 5.1.10, a domain that does not exist with 550 5.1.2, both at once", () => {
