@@ -1,11 +1,13 @@
 import { availableParallelism } from "node:os";
-import { type Command, Option } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import type { Durability } from "../config/compiled.js";
 import type { BenchOptions } from "../load/bench/bench.js";
 import type { BaselineKind, RunSettings } from "../load/bench/figures.js";
 import { smtpPeersRefuse } from "../load/bench/smtp-peers.js";
 import { defaultWorkers } from "../load/bench/sweep.js";
-import { MOST_DOMAINS } from "../load/domains.js";
+import { MOST_DOMAINS, zipfDomains } from "../load/domains.js";
+import { sizeRefusal } from "../load/mail.js";
+import { DEFAULT_LOAD } from "../load/options.js";
 import {
   durationArgument,
   percentArgument,
@@ -19,7 +21,8 @@ import {
 const SECOND_MS = 1000;
 const DEFAULT_COUNT = 20_000;
 const DEFAULT_ROUNDS_OF_MANY = 3;
-const DEFAULT_TOLERANCE_PERCENT = 10;
+/** By how much worse than a report of before something may be, when nothing is said. */
+export const DEFAULT_TOLERANCE_PERCENT = 10;
 const MOST_WORKERS = 256;
 const MOST_CONNECTIONS = 100_000;
 
@@ -35,7 +38,7 @@ export interface BenchFlags {
   readonly rate?: number;
   readonly load?: number;
   readonly domains: number;
-  readonly zipf: number;
+  readonly zipf?: number;
   readonly defer: number;
   readonly bounce: number;
   readonly retry?: number;
@@ -46,7 +49,7 @@ export interface BenchFlags {
   readonly sweepConnections?: readonly number[];
   readonly baseline?: BaselineKind;
   readonly compare?: string;
-  readonly tolerance: number;
+  readonly tolerance?: number;
   readonly dir?: string;
   readonly json?: string | boolean;
   readonly html?: string;
@@ -70,10 +73,10 @@ export function addBenchOptions(command: Command): Command {
       shareArgument,
     )
     .option("--domains <N>", "domains of recipients", wholeArgument(1, MOST_DOMAINS), 1)
-    .option("--zipf <S>", "weights of the domains are 1 / rank^S; 0 is all alike", zipfArgument, 0)
+    .option("--zipf <S>", "weights of the --domains are 1 / rank^S (default: 0, all alike)", zipfArgument)
     .option("--defer <PERCENT>", "the sink refuses this share of the attempts for now (4xx)", percentArgument, 0)
     .option("--bounce <PERCENT>", "the sink refuses this share of the attempts for good (5xx)", percentArgument, 0)
-    .option("--retry <TIME>", "refused for now, try again after this, and count to the end", retryArgument)
+    .option("--retry <TIME>", "what --defer refused: try again after this, and count to the end", retryArgument)
     .option("--workers <N>", "worker threads of the server (default: its own choice)", wholeArgument(1, MOST_WORKERS))
     .addOption(
       new Option("--durability <MODE>", "what the server promises before it accepts")
@@ -90,7 +93,11 @@ export function addBenchOptions(command: Command): Command {
       ]),
     )
     .option("--compare <FILE>", "fail when this is worse than the report in FILE (of --json)")
-    .option("--tolerance <PERCENT>", "by how much worse it may be", toleranceArgument, DEFAULT_TOLERANCE_PERCENT)
+    .option(
+      "--tolerance <PERCENT>",
+      `by how much worse it may be (default: ${DEFAULT_TOLERANCE_PERCENT})`,
+      toleranceArgument,
+    )
     .option("--dir <DIR>", "where the temporary directory is made (default: the system's)")
     .option("--json [FILE]", "write the report as JSON, to standard output when no file is named")
     .option("--html <FILE>", "write the report as one page with plots")
@@ -111,7 +118,9 @@ function toleranceArgument(text: string): number {
 }
 
 function retryArgument(text: string): number {
-  return Math.max(SECOND_MS, durationArgument(SECOND_MS)(text));
+  const value = durationArgument(SECOND_MS)(text);
+  if (value >= SECOND_MS && value % SECOND_MS === 0) return value;
+  throw new InvalidArgumentError("Expected whole seconds, at least 1s: the server's retries know no smaller step.");
 }
 
 const roundsArgument = wholeArgument(1, 1000);
@@ -121,7 +130,15 @@ export function conflictOf(flags: BenchFlags): string | null {
   if (flags.defer + flags.bounce > 100) return "--defer and --bounce are more than 100 together";
   if (flags.sweep !== undefined && flags.workers !== undefined) return "--sweep and --workers exclude each other";
   if (flags.load !== undefined && flags.rate !== undefined) return "--load and --rate exclude each other";
-  if (flags.baseline === "smtp") return smtpPeersRefuse(settingsOf(flags), amountOf(flags));
+  if (flags.count !== undefined && flags.duration !== undefined) return "--count and --duration exclude each other";
+  if (flags.zipf !== undefined && flags.domains === 1) return "--zipf does nothing without --domains, 2 or more";
+  if (flags.tolerance !== undefined && flags.compare === undefined) return "--tolerance does nothing without --compare";
+  if (flags.retry !== undefined && flags.defer === 0) return "--retry does nothing without --defer: nothing is refused";
+  const settings = settingsOf(flags);
+  const domains = zipfDomains(settings.domains, settings.zipf);
+  const tooSmall = sizeRefusal({ ...DEFAULT_LOAD, sizes: sizesArgument(flags.size), domains });
+  if (tooSmall !== null) return tooSmall;
+  if (flags.baseline === "smtp") return smtpPeersRefuse(settings, amountOf(flags));
   return null;
 }
 
@@ -133,7 +150,7 @@ export function settingsOf(flags: BenchFlags): RunSettings {
     pipelining: flags.pipelining,
     messagesPerConnection: flags.messagesPerConnection ?? null,
     domains: flags.domains,
-    zipf: flags.zipf,
+    zipf: flags.zipf ?? 0,
     defer: flags.defer,
     bounce: flags.bounce,
     retryMs: flags.retry ?? null,

@@ -8,7 +8,15 @@ import type { BenchReport, RunSettings } from "../load/bench/figures.js";
 import { reportHtml } from "../load/bench/report-html.js";
 import { reportJson } from "../load/bench/report-json.js";
 import { reportText } from "../load/bench/report-text.js";
-import { addBenchOptions, amountOf, type BenchFlags, conflictOf, planOf, settingsOf } from "./bench-options.js";
+import {
+  addBenchOptions,
+  amountOf,
+  type BenchFlags,
+  conflictOf,
+  DEFAULT_TOLERANCE_PERCENT,
+  planOf,
+  settingsOf,
+} from "./bench-options.js";
 import { reportFaults } from "./command-fault.js";
 
 const INTERRUPTED = 130;
@@ -22,14 +30,17 @@ export function addBenchCommand(program: Command): void {
       "measure this machine: a server, a generator and a sink of its own, each a process, in a directory of its own",
     );
   addBenchOptions(command).action((flags: BenchFlags) => {
+    const wrongUsage = (text: string): never => command.error(`error: ${text}`, { code: "commander.invalidArgument" });
     const conflict = conflictOf(flags);
-    if (conflict !== null) command.error(`error: ${conflict}`, { code: "commander.invalidArgument" });
-    return reportFaults("bench", () => bench(flags));
+    if (conflict !== null) wrongUsage(conflict);
+    return reportFaults("bench", () => bench(flags, wrongUsage));
   });
 }
 
-async function bench(flags: BenchFlags): Promise<void> {
-  const earlier = flags.compare === undefined ? null : comparable(flags.compare, flags);
+async function bench(flags: BenchFlags, wrongUsage: (text: string) => never): Promise<void> {
+  const earlier = flags.compare === undefined ? null : readEarlier(flags.compare);
+  const differing = earlier === null ? [] : differencesOf(earlier, flags);
+  if (differing.length > 0) wrongUsage(`${flags.compare} is of another load: ${differing.join("; ")}`);
   for (const path of [flags.json, flags.html]) if (typeof path === "string") checkWritable(path);
   const interrupted = new AbortController();
   const stop = () => interrupted.abort();
@@ -65,15 +76,12 @@ function terminal(): Pick<BenchOptions, "step" | "progress"> {
   return { step: show, progress: show };
 }
 
-/** Reads the report to compare with, before anything is measured. @throws {Fault} when it cannot be compared with. */
-function comparable(path: string, flags: BenchFlags): EarlierReport {
-  const earlier = readEarlier(path);
+/** Why a report cannot be compared with what is about to be measured. */
+function differencesOf(earlier: EarlierReport, flags: BenchFlags): string[] {
   const swept: (keyof RunSettings)[] = [];
   if (flags.sweep !== undefined) swept.push("workers");
   if (flags.sweepConnections !== undefined) swept.push("connections");
-  const differing = differences(earlier, settingsOf(flags), swept);
-  if (differing.length === 0) return earlier;
-  throw new Fault("config.invalid", `${path} is of another load: ${differing.join("; ")}`);
+  return differences(earlier, settingsOf(flags), amountOf(flags), swept);
 }
 
 function show(report: BenchReport, flags: BenchFlags): void {
@@ -102,7 +110,7 @@ function write(path: string, text: string): void {
 }
 
 function judge(earlier: EarlierReport, report: BenchReport, flags: BenchFlags): void {
-  const tolerance = flags.tolerance / 100;
+  const tolerance = (flags.tolerance ?? DEFAULT_TOLERANCE_PERCENT) / 100;
   const comparison = compareReports(earlier, report, tolerance);
   const text = comparisonText(comparison, flags.compare ?? "", tolerance);
   (flags.json === true ? process.stderr : process.stdout).write(text);

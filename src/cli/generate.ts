@@ -6,7 +6,7 @@ import { Fault, messageOf } from "../base/fault.js";
 import type { ListenAddress } from "../config/compiled.js";
 import { isAddress, isHostName } from "../config/text-kinds.js";
 import { MOST_DOMAINS, zipfDomains } from "../load/domains.js";
-import { DKIM_SIZED_HEADER } from "../load/mail.js";
+import { DKIM_SIZED_HEADER, sizeRefusal } from "../load/mail.js";
 import { DEFAULT_LOAD, type DomainShare, type LoadOptions, type SizeShare } from "../load/options.js";
 import { type LoadResult, resultJson, resultText } from "../load/result.js";
 import { type RunningLoad, startLoad } from "../load/run.js";
@@ -38,7 +38,7 @@ interface GenerateFlags {
   readonly size: readonly SizeShare[];
   readonly domain?: readonly DomainShare[];
   readonly domains?: number;
-  readonly zipf: number;
+  readonly zipf?: number;
   readonly header?: readonly string[];
   readonly dkimSizedHeader?: boolean;
   readonly pipelining: boolean;
@@ -78,7 +78,7 @@ export function addGenerateCommand(program: Command): void {
     )
     .option("--domain <NAME[:WEIGHT]>", "domain of recipients, repeatable (default: example.com)", domainArgument)
     .option("--domains <N>", "that many domains, d1.example and so on, instead", wholeArgument(1, MOST_DOMAINS))
-    .option("--zipf <S>", "their weights are 1 / rank^S; 0 is all alike", zipfArgument, 0)
+    .option("--zipf <S>", "their weights are 1 / rank^S (default: 0, all alike)", zipfArgument)
     .option("--header <LINE>", 'further header, "Name: value", repeatable', headerArgument)
     .option("--dkim-sized-header", "a header with the size of an RSA-2048 signature; it verifies nowhere")
     .option("--no-pipelining", "one command at a time, even where the server offers more")
@@ -147,9 +147,8 @@ async function addressOf(host: string): Promise<string> {
 }
 
 async function runGenerate(flags: GenerateFlags, command: Command): Promise<void> {
-  if (flags.domain !== undefined && flags.domains !== undefined) {
-    command.error("error: --domain and --domains exclude each other", { code: "commander.invalidArgument" });
-  }
+  const conflict = conflictOf(flags);
+  if (conflict !== null) command.error(`error: ${conflict}`, { code: "commander.invalidArgument" });
   let target: ListenAddress;
   try {
     target = { host: await addressOf(flags.target.host), port: flags.target.port };
@@ -175,9 +174,17 @@ async function runGenerate(flags: GenerateFlags, command: Command): Promise<void
   process.exitCode = exitCode(result);
 }
 
+/** Why flags do not go together; null when they do. */
+function conflictOf(flags: GenerateFlags): string | null {
+  if (flags.domain !== undefined && flags.domains !== undefined) return "--domain and --domains exclude each other";
+  if (flags.count !== undefined && flags.duration !== undefined) return "--count and --duration exclude each other";
+  if (flags.zipf !== undefined && (flags.domains ?? 1) === 1) return "--zipf does nothing without --domains, 2 or more";
+  return sizeRefusal(loadOf(flags, flags.target));
+}
+
 function loadOf(flags: GenerateFlags, target: ListenAddress): LoadOptions {
   const endless = flags.count === undefined && flags.duration === undefined;
-  const many = flags.domains === undefined ? DEFAULT_LOAD.domains : zipfDomains(flags.domains, flags.zipf);
+  const many = flags.domains === undefined ? DEFAULT_LOAD.domains : zipfDomains(flags.domains, flags.zipf ?? 0);
   return {
     target,
     concurrency: flags.concurrency,

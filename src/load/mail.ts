@@ -76,6 +76,9 @@ interface Shape {
   readonly bytes: number;
 }
 
+/** What messages are made from. */
+export type MailOptions = Pick<LoadOptions, "sizes" | "domains" | "headers" | "sender" | "helo" | "times">;
+
 /**
  * Makes the messages of a load. Each has its own recipient, number, date and Message-ID; the body of each size is made
  * once. All heads have the same length (the subject makes up for shorter domains), so that sizes are exact.
@@ -95,11 +98,7 @@ export class MailMaker {
   #dateAtSecond = 0;
   #date = "";
 
-  constructor(
-    options: Pick<LoadOptions, "sizes" | "domains" | "headers" | "sender" | "helo" | "times">,
-    random: Random,
-    clock: Clock,
-  ) {
+  constructor(options: MailOptions, random: Random, clock: Clock) {
     this.#random = random;
     this.#clock = clock;
     this.#domains = new Weighted(options.domains.map((item) => ({ item, weight: item.weight })));
@@ -157,6 +156,23 @@ export class MailMaker {
 /** A domain of its own for each message where the name says so. */
 function numbered(domain: DomainShare, number: number): DomainShare {
   return domain.name.includes(RUNNING) ? { ...domain, name: domain.name.replace(RUNNING, String(number)) } : domain;
+}
+
+/** A clock that stands still: all dates have one length. */
+const STOPPED: Clock = { monoMs: () => 0, steadyMs: () => 0, wallMs: () => 1_800_000_000_000 };
+
+/** What the headers of such messages take, which is the smallest that one can be, in bytes. */
+export function smallestMail(options: MailOptions): number {
+  const maker = new MailMaker({ ...options, sizes: [{ bytes: 1, weight: 1 }] }, { next: () => 0 }, STOPPED);
+  return maker.next().bytes;
+}
+
+/** Why the sizes cannot be had with these headers; null when they can. */
+export function sizeRefusal(options: MailOptions): string | null {
+  const smallest = smallestMail(options);
+  const wanted = options.sizes.find(({ bytes }) => bytes < smallest);
+  if (wanted === undefined) return null;
+  return `--size ${wanted.bytes}: the headers of a message take ${smallest} bytes, so that is the smallest size`;
 }
 
 function shape(bytes: number, headBytes: number): Shape {

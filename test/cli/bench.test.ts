@@ -59,10 +59,28 @@ test("what cannot go together or be compared is refused before anything is measu
     [["--compare", join(directory, "none.json")], 1, /none\.json/],
     [["--html", join(directory, "none", "page.html")], 1, /page\.html/],
     [["--json", join(directory, "none", "report.json")], 1, /report\.json/],
-    [["--compare", json, "--size", "10k"], 1, /report\.json is of another load: size was 1k, is 10k/],
+    [["--compare", json, "--size", "10k"], 2, /report\.json is of another load: size was 1k, is 10k/],
+    [["--compare", json, "--rate", "50"], 2, /rate was as many as the server takes, is 50 a second/],
+    [["--compare", json], 2, /workers was 1, is the server's own choice/],
+    [["--count", "10", "--duration", "5s"], 2, /--count and --duration exclude each other/],
+    [["--zipf", "1"], 2, /--zipf does nothing without --domains/],
+    [["--tolerance", "5"], 2, /--tolerance does nothing without --compare/],
+    [["--retry", "2s"], 2, /--retry does nothing without --defer/],
+    [["--defer", "5", "--retry", "100ms"], 2, /whole seconds, at least 1s/],
+    [["--size", "3"], 2, /--size 3: the headers of a message take \d+ bytes/],
   ] as const) {
     const done = await run("bench", ...args);
     assert.equal(done.code, code, done.err);
+    assert.match(done.err, message);
+  }
+  for (const [args, message] of [
+    [["--count", "10", "--duration", "5s"], /--count and --duration exclude each other/],
+    [["--zipf", "1"], /--zipf does nothing without --domains/],
+    [["--domain", "a.example", "--domains", "2"], /--domain and --domains exclude/],
+    [["--size", "3"], /--size 3: the headers of a message take \d+ bytes/],
+  ] as const) {
+    const done = await run("generate", ...args);
+    assert.deepEqual([done.code, done.out], [2, ""]);
     assert.match(done.err, message);
   }
 });

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { Fault, messageOf } from "../../base/fault.js";
-import { type BenchReport, median, type RunSettings } from "./figures.js";
+import { type BenchReport, median, type RunAmount, type RunSettings } from "./figures.js";
 import { REPORT_VERSION, snakeKeys } from "./report-json.js";
 
 const settingsShape = z.object({
@@ -17,11 +17,18 @@ const settingsShape = z.object({
   durability: z.string(),
   workers: z.number().nullable(),
 });
+const amountShape = z.object({
+  warmup: z.number(),
+  count: z.number().nullable(),
+  duration_ms: z.number().nullable(),
+  rate_per_second: z.number().nullable(),
+});
 const runShape = z.object({ server: z.object({ cpu_us_per_message: z.number().nullable() }) });
 const earlierShape = z.object({
   version: z.literal(REPORT_VERSION),
   machine: z.object({ cpu_model: z.string(), cpus: z.number() }),
   settings: settingsShape,
+  amount: amountShape,
   rounds: z.array(z.number()).min(1),
   result: runShape,
   load: z.object({ maximum: runShape }).nullable(),
@@ -77,19 +84,51 @@ export function parseEarlier(text: string, name: string): EarlierReport {
 }
 
 /**
- * Where the loads differ, in words; figures of different loads say nothing about each other. What is swept is not looked
- * at.
+ * Where the loads differ, in words; figures of different loads say nothing about each other, nor do those of a rate that
+ * was set about what the server can take. What is swept is not looked at.
  */
 export function differences(
   earlier: EarlierReport,
   settings: RunSettings,
+  amount: Pick<RunAmount, "ratePerSecond">,
   swept: readonly (keyof RunSettings)[] = [],
 ): string[] {
   const now = settingsShape.parse(snakeKeys(settings));
   const keys = settingsShape.keyof().options.filter((key) => !swept.some((name) => name === key));
-  return keys
+  const found = keys
     .filter((key) => earlier.settings[key] !== now[key])
-    .map((key) => `${key.replaceAll("_", " ")} was ${earlier.settings[key]}, is ${now[key]}`);
+    .map((key) => differed(key, earlier.settings[key], now[key]));
+  const { rate_per_second: rate } = earlier.amount;
+  if (rate !== amount.ratePerSecond) found.push(differed("rate_per_second", rate, amount.ratePerSecond));
+  return found;
+}
+
+/** What stands where nothing was asked for. */
+const UNASKED: Readonly<Record<string, string>> = {
+  workers: "the server's own choice",
+  messages_per_connection: "without end",
+  retry_ms: "not within the run",
+  rate_per_second: "as many as the server takes",
+  count: "left to the duration",
+  duration_ms: "left to the count",
+};
+
+function differed(key: string, before: unknown, now: unknown): string {
+  const [, name = key, unit] = /^(.*)_(ms|per_second)$/.exec(key) ?? [];
+  const behind = unit === "ms" ? " ms" : unit === undefined ? "" : " a second";
+  const shown = (value: unknown): string => {
+    if (typeof value === "boolean") return value ? "on" : "off";
+    return value === null ? (UNASKED[key] ?? "nothing") : `${String(value)}${behind}`;
+  };
+  return `${name.replaceAll("_", " ")} was ${shown(before)}, is ${shown(now)}`;
+}
+
+/** What is compared with a doubt: how much was sent, and before counting began. A short run measures the beginning. */
+function amountWarnings(earlier: EarlierReport, amount: RunAmount): string[] {
+  const now = amountShape.parse(snakeKeys(amount));
+  return (["count", "duration_ms", "warmup"] as const)
+    .filter((key) => earlier.amount[key] !== now[key])
+    .map((key) => `${differed(key, earlier.amount[key], now[key])}: a short run measures how a server begins`);
 }
 
 /**
@@ -101,7 +140,7 @@ export function differences(
  */
 export function compareReports(earlier: EarlierReport, report: BenchReport, tolerance: number): Comparison {
   const figures: ComparedFigure[] = [];
-  const warnings: string[] = [];
+  const warnings = amountWarnings(earlier, report.amount);
   const add = (name: string, before: number | null, now: number | null, rising: boolean) => {
     if (before === null || now === null) return;
     const worse = rising ? now < before * (1 - tolerance) : now * (1 - tolerance) > before;

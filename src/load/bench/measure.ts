@@ -168,7 +168,7 @@ function generateArgs(directory: string, target: ListenAddress, settings: RunSet
   add("--concurrency", settings.connections);
   add("--messages-per-connection", settings.messagesPerConnection);
   add("--domains", settings.domains);
-  add("--zipf", settings.zipf);
+  if (settings.domains > 1) add("--zipf", settings.zipf);
   if (!settings.pipelining) args.push("--no-pipelining");
   return args;
 }

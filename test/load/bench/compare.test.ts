@@ -73,10 +73,31 @@ test("without a common baseline absolute figures are compared, with a warning", 
 });
 
 test("loads that differ are named", () => {
-  assert.deepEqual(differences(earlier(), EXAMPLE_REPORT.settings), []);
+  const { settings, amount } = EXAMPLE_REPORT;
+  assert.deepEqual(differences(earlier(), settings, amount), []);
   const other = { ...EXAMPLE_REPORT.settings, size: "10k", workers: 8 };
-  assert.deepEqual(differences(earlier(), other), ["size was 1k, is 10k", "workers was 2, is 8"]);
-  assert.deepEqual(differences(earlier(), other, ["workers"]), ["size was 1k, is 10k"]);
+  assert.deepEqual(differences(earlier(), other, amount), ["size was 1k, is 10k", "workers was 2, is 8"]);
+  assert.deepEqual(differences(earlier(), other, amount, ["workers"]), ["size was 1k, is 10k"]);
+  const unasked = { ...settings, workers: null, pipelining: !settings.pipelining, retryMs: 2000 };
+  assert.deepEqual(differences(earlier(), unasked, amount), [
+    `pipelining was ${settings.pipelining ? "on, is off" : "off, is on"}`,
+    "retry was not within the run, is 2000 ms",
+    "workers was 2, is the server's own choice",
+  ]);
+  assert.deepEqual(differences(earlier(), settings, { ratePerSecond: 50 }), [
+    "rate was as many as the server takes, is 50 a second",
+  ]);
+});
+
+test("another amount is compared with a warning", () => {
+  const { amount } = EXAMPLE_REPORT;
+  const short = { ...withRatios(0.25, 2.8), amount: { ...amount, count: 7, warmup: amount.warmup + 1 } };
+  const { warnings, regression } = compareReports(earlier(), short, 0.1);
+  assert.equal(regression, false);
+  assert.deepEqual(warnings, [
+    `count was ${amount.count}, is 7: a short run measures how a server begins`,
+    `warmup was ${amount.warmup}, is ${amount.warmup + 1}: a short run measures how a server begins`,
+  ]);
 });
 
 test("what is no report is refused with the file's name", () => {

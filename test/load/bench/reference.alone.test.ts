@@ -39,7 +39,7 @@ const LOAD: Pick<BenchOptions, "settings" | "amount" | "rounds" | "baseline"> = 
 
 test("throughput and CPU by baseline are not far from the reference", async () => {
   const reference = readEarlier(join(projectRoot, REFERENCE));
-  assert.deepEqual(differences(reference, LOAD.settings), []);
+  assert.deepEqual(differences(reference, LOAD.settings, LOAD.amount), []);
   const directory = mkdtempSync(join(tmpdir(), "hikyaku-test-"));
   const seen: string[] = [];
   try {
