@@ -23,7 +23,7 @@ const INTERRUPTED = 130;
 const CLEAR_LINE = "\r\u001b[K";
 
 /** Adds `hikyaku bench` to the command line. */
-export function addBenchCommand(program: Command): void {
+export function addBenchCommand(program: Command, version: string): void {
   const command = program
     .command("bench")
     .description(
@@ -33,11 +33,11 @@ export function addBenchCommand(program: Command): void {
     const wrongUsage = (text: string): never => command.error(`error: ${text}`, { code: "commander.invalidArgument" });
     const conflict = conflictOf(flags);
     if (conflict !== null) wrongUsage(conflict);
-    return reportFaults("bench", () => bench(flags, wrongUsage));
+    return reportFaults("bench", () => bench(flags, version, wrongUsage));
   });
 }
 
-async function bench(flags: BenchFlags, wrongUsage: (text: string) => never): Promise<void> {
+async function bench(flags: BenchFlags, version: string, wrongUsage: (text: string) => never): Promise<void> {
   const earlier = flags.compare === undefined ? null : readEarlier(flags.compare);
   const differing = earlier === null ? [] : differencesOf(earlier, flags);
   if (differing.length > 0) wrongUsage(`${flags.compare} is of another load: ${differing.join("; ")}`);
@@ -48,6 +48,7 @@ async function bench(flags: BenchFlags, wrongUsage: (text: string) => never): Pr
   try {
     const report = await runBench({
       program: { file: process.execPath, args: [fileURLToPath(new URL("./main.js", import.meta.url))] },
+      said: { version, command: commandLine(process.argv.slice(2), process.env) },
       signal: interrupted.signal,
       settings: settingsOf(flags),
       amount: amountOf(flags),
@@ -65,6 +66,17 @@ async function bench(flags: BenchFlags, wrongUsage: (text: string) => never): Pr
   } finally {
     for (const signal of ["SIGINT", "SIGTERM"] as const) process.removeListener(signal, stop);
   }
+}
+
+/** The command as it can be typed into a shell again, with what in its environment changes the server. */
+export function commandLine(args: readonly string[], env: NodeJS.ProcessEnv): string {
+  const addon = env["HIKYAKU_ADDON"] ?? "";
+  const words = [...(addon === "" ? [] : [`HIKYAKU_ADDON=${quoted(addon)}`]), "hikyaku", ...args.map(quoted)];
+  return words.join(" ");
+}
+
+function quoted(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 /** On a terminal one line that says where it stands; elsewhere a line for each thing that is measured. */

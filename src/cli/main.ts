@@ -31,7 +31,7 @@ async function main(): Promise<void> {
   addTailCommand(program);
   addSinkCommand(program);
   addGenerateCommand(program);
-  addBenchCommand(program);
+  addBenchCommand(program, version());
   for (const command of [program, ...program.commands]) command.exitOverride().showHelpAfterError();
   try {
     await program.parseAsync(process.argv);

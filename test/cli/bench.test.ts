@@ -17,7 +17,7 @@ test("the real server, with refusals at the sink: every message is accounted for
   const more = [...refusals, "--baseline", "own", "--rounds", "1"];
   const { code, out, err } = await run("bench", ...LOAD, ...more, "--json", json, "--html", page);
   assert.equal(code, 0, err);
-  assert.match(out, /^400 messages of 1k, 8 connections, flushed, 1 workers, 30 domains \(Zipf 1\), 10 % deferred/);
+  assert.match(out, /^400 messages of 1k, 8 connections, flushed, 1 worker, 30 domains \(Zipf 1\), 10 % deferred/);
   const report = JSON.parse(readFileSync(json, "utf8"));
   const { accepted, delivered, bounced, waiting, transit, spool, server } = report.result;
   assert.deepEqual([report.version, accepted, delivered + bounced + waiting], [1, 400, 400]);
@@ -29,6 +29,10 @@ test("the real server, with refusals at the sink: every message is accounted for
   assert.ok(report.baseline.ratios.throughput > 0);
   assert.equal(server.threads.length > 2, server.cpu_us_per_message !== null);
   assert.match(readFileSync(page, "utf8"), /<svg /);
+  assert.match(
+    readFileSync(page, "utf8"),
+    /<span>bench<\/span> <span>--count<\/span> <span>400<.*page\.html<\/span><\/code>/,
+  );
   assert.deepEqual(readdirSync(spools), []);
 
   // As fast as it can never be: a regression.

@@ -11,6 +11,7 @@ import { arch, cpus, platform, release, tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
 import { assert } from "../../base/assert.js";
 import { Fault, messageOf } from "../../base/fault.js";
+import { counted } from "./described.js";
 import {
   type Baseline,
   type BaselineFigures,
@@ -30,6 +31,8 @@ const TMPFS = 0x01021994;
 
 /** What to measure. */
 export interface BenchOptions extends RunContext {
+  /** What is said of the program in the report. */
+  readonly said: BenchReport["program"];
   /** Hears what is measured next. */
   readonly step: (title: string) => void;
   readonly settings: RunSettings;
@@ -109,6 +112,7 @@ class Bench {
     const { share } = options;
     const result = share === null ? typical : await this.#atShare(settings, typical, share);
     return {
+      program: options.said,
       machine: machineOf(this.#directory),
       settings,
       amount: options.amount,
@@ -174,8 +178,8 @@ class Bench {
 }
 
 function titleOf(settings: RunSettings): string {
-  const workers = settings.workers === null ? "" : `${settings.workers} workers, `;
-  return `${workers}${settings.connections} connections`;
+  const workers = settings.workers === null ? "" : `${counted(settings.workers, "worker")}, `;
+  return workers + counted(settings.connections, "connection");
 }
 
 function rates(runs: readonly RunFigures[]): number[] {

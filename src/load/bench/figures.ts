@@ -145,6 +145,11 @@ export interface Sweep {
 
 /** A whole benchmark. */
 export interface BenchReport {
+  readonly program: {
+    readonly version: string;
+    /** As it was typed, quoted for a shell. */
+    readonly command: string;
+  };
   readonly machine: {
     readonly cpus: number;
     readonly cpuModel: string;

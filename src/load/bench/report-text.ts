@@ -1,3 +1,4 @@
+import { counted, loadParts } from "./described.js";
 import { type Baseline, type BenchReport, median, type RunFigures, type Sweep } from "./figures.js";
 
 /** Threads that used less than this are summed up in one line. */
@@ -24,22 +25,9 @@ export function reportText(report: BenchReport): string {
 }
 
 function loadLine(report: BenchReport): string {
-  const { settings, result, amount, machine } = report;
-  const parts = [
-    `${result.accepted} messages of ${settings.size}`,
-    `${settings.connections} connections`,
-    settings.durability,
-    ...(result.workers === null ? [] : [`${result.workers} workers`]),
-    ...(settings.pipelining ? [] : ["no pipelining"]),
-    ...(settings.messagesPerConnection === null ? [] : [`${settings.messagesPerConnection} a connection`]),
-    ...(settings.domains === 1 ? [] : [`${settings.domains} domains (Zipf ${settings.zipf})`]),
-    ...(settings.defer === 0 ? [] : [`${settings.defer} % deferred`]),
-    ...(settings.bounce === 0 ? [] : [`${settings.bounce} % bounced`]),
-    `${amount.warmup} before counting`,
-    `${machine.cpus} cores`,
-    `Node ${machine.node}`,
-  ];
-  return parts.join(", ");
+  const { amount, machine } = report;
+  const around = [`${amount.warmup} before counting`, counted(machine.cpus, "core"), `Node ${machine.node}`];
+  return [...loadParts(report), ...around].join(", ");
 }
 
 function runLines(run: RunFigures): string[] {

@@ -15,6 +15,7 @@ async function inDirectory(run: (options: BenchOptions, steps: string[]) => Prom
   const directory = mkdtempSync(join(tmpdir(), "hikyaku-test-"));
   const steps: string[] = [];
   const options: BenchOptions = {
+    said: EXAMPLE_REPORT.program,
     program: { file: process.execPath, args: [program] },
     settings: { ...EXAMPLE_REPORT.settings, size: "2k", connections: 5, defer: 0, bounce: 0 },
     amount: { warmup: 100, count: 500, durationMs: null, ratePerSecond: null },

@@ -42,6 +42,7 @@ export const EXAMPLE_RUN: RunFigures = {
 
 /** A whole report, made up. */
 export const EXAMPLE_REPORT: BenchReport = {
+  program: { version: "1.2.3", command: "hikyaku bench --size 1k --dir '/a b'" },
   machine: { cpus: 2, cpuModel: "A <fast> one", memoryBytes: 8 * 2 ** 30, system: "linux", node: "v20", tmpfs: false },
   settings: {
     size: "1k",

@@ -46,6 +46,7 @@ test("throughput and CPU by baseline are not far from the reference", async () =
     for (let look = 1; look <= LOOKS; look++) {
       const report = await runBench({
         ...LOAD,
+        said: { version: "test", command: "reference.alone.test" },
         program: { file: process.execPath, args: [join(projectRoot, "bin", "hikyaku.js")] },
         sweepWorkers: null,
         sweepConnections: null,

@@ -30,10 +30,33 @@ test("the text names load, fates, latencies, CPU by thread, baseline and the lin
 
 test("the JSON has its version and keys in snake_case all the way down", () => {
   const json = JSON.stringify(reportJson(EXAMPLE_REPORT));
-  assert.match(json, /^\{"version":1,"machine":\{"cpus":2,"cpu_model":/);
+  assert.match(json, /^\{"version":1,"program":\{"version":"1\.2\.3",.*"machine":\{"cpus":2,"cpu_model":/);
   assert.match(json, /"end_to_end":\{"seconds":0\.6,"messages_per_second":1567\}/);
   assert.match(json, /"p99\.9":9/);
   assert.doesNotMatch(json.replace(/"(cpu_model|system|toml)":"[^"]*"/g, ""), /"[a-z_]*[A-Z][A-Za-z]*":/);
+});
+
+test("the page says at its top what was measured, on what and how to do it again", () => {
+  const [, top = ""] = /<dl>(.*?)<\/dl>.*<div class="tiles">/s.exec(reportHtml(EXAMPLE_REPORT, new Date(0))) ?? [];
+  for (const part of [
+    /<dt>Load<\/dt><dd>1000 messages of 1k, as fast as the server took them; after a warm-up of 100; 40 connections, kept/,
+    /4 % of the attempts refused for now, 2 % refused for good by the sink/,
+    /<dt>Server<\/dt><dd>flushed: 250 means on disk; 2 workers; plain SMTP/,
+    /<dt>Method<\/dt><dd>3 rounds, .*; 2 numbers of workers tried, best 2; compared with our own source and sink alone</,
+    /<dt>Machine<\/dt><dd>2 × A &#60;fast&#62; one, 8 GiB, linux</,
+    /<dt>Versions<\/dt><dd>Hikyaku 1\.2\.3, Node v20</,
+    /<dt>Command<\/dt><dd><code><span>hikyaku<\/span> <span>bench<\/span> <span>--size<\/span> .*<span>'\/a<\/span> <span>b'<\/span><\/code>/,
+  ]) {
+    assert.match(top, part);
+  }
+  const load = { share: 0.5, maximum: EXAMPLE_RUN };
+  const half = reportHtml({ ...EXAMPLE_REPORT, load, result: { ...EXAMPLE_RUN, ratePerSecond: 780 } }, new Date(0));
+  assert.match(half, /1000 messages of 1k, at 780 a second, 50 % of the maximum;/);
+});
+
+test("one of something is not several", () => {
+  const single = { ...EXAMPLE_REPORT, result: { ...EXAMPLE_RUN, workers: 1, accepted: 1 } };
+  assert.match(reportText(single), /^1 message of 1k, 40 connections, flushed, 1 worker, /);
 });
 
 test("the page holds its plots, closes what it opens, escapes, and asks for nothing else", () => {
