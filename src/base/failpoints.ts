@@ -5,7 +5,7 @@
  * Runs on   every thread; each reads the file by itself
  * Owns      nothing; with HIKYAKU_FAULTS unset a failpoint is one comparison and can do nothing
  * When full a file longer than 64 KiB is read up to there
- * On failure a file that is missing or a line that is not understood orders nothing
+ * On failure a file that is missing or a line that is not understood orders nothing; the program's start says so
  *
  * HIKYAKU_FAULTS names a file. Each line orders one failure, in force from the moment the line is there until it is gone:
  *
@@ -46,10 +46,38 @@ export interface FaultOrder {
   readonly argument: string;
 }
 
+/** The forms of an order: what may stand behind each point, and how it is written. */
+const ERRNO = { argument: /^(E[A-Z0-9]+)?$/, written: "ERRNO" };
+const ANY = { argument: /^/, written: "TEXT" };
+const NUMBER = { argument: /^[0-9]+(\.[0-9]+)?(e[0-9]+)?$/, written: "NUMBER" };
+const NOTHING = { argument: /^/, written: "" };
+const STEP = {
+  argument: /^(|begun|copied|held|synced|unlocked|renamed|adopted)$/,
+  written: "begun|copied|held|synced|unlocked|renamed|adopted",
+};
+const DEATHS = { throw: ANY, loop: ANY, abort: ANY };
+const FORMS: Readonly<
+  Record<Failpoint, Readonly<Record<string, { readonly argument: RegExp; readonly written: string }>>>
+> = {
+  "spool.commit": { error: ERRNO, hang: NOTHING, stray: NOTHING },
+  "spool.sync": { error: ERRNO },
+  "spool.compact": { kill: STEP, error: STEP },
+  "log.write": { error: ERRNO },
+  "disk.free": { low: NOTHING },
+  "memory.used": { bytes: NUMBER },
+  "egress.send": DEATHS,
+  "spool.announce": DEATHS,
+  "scheduler.turn": { last: NUMBER },
+};
+const POINTS: ReadonlyMap<string, (typeof FORMS)[Failpoint]> = new Map(Object.entries(FORMS));
+/** Lines of one reading that are complained of. */
+const MAX_COMPLAINTS = 10;
+
 const MAX_BYTES = 64 * 1024;
 const file = process.env["HIKYAKU_FAULTS"] ?? "";
 let orders: readonly FaultOrder[] = [];
 let readAs = "";
+let tell: ((complaint: string) => void) | null = null;
 
 /** The orders of a file's text; lines that are empty, comments or too short are passed over. */
 export function parseFaultOrders(text: string): FaultOrder[] {
@@ -59,6 +87,47 @@ export function parseFaultOrders(text: string): FaultOrder[] {
     .map((line) => /^\s*([a-z.]+)\s+([a-z]+)(?:\s+(.*?))?\s*$/.exec(line))
     .filter((match) => match !== null)
     .map((match) => ({ point: match[1] as string, action: match[2] as string, argument: match[3] ?? "" }));
+}
+
+/**
+ * What is wrong with a file's text, each as `NAME:LINE: …` with what was expected; a typo would order nothing, and a
+ * rehearsal would pass for the wrong reason.
+ */
+export function faultComplaints(text: string, name: string): string[] {
+  const complaints: string[] = [];
+  for (const [index, line] of text.slice(0, MAX_BYTES).split("\n").entries()) {
+    const written = line.trim();
+    if (written === "" || written.startsWith("#")) continue;
+    const expected = expectedInstead(written);
+    if (expected === null) continue;
+    complaints.push(`${name}:${index + 1}: ${JSON.stringify(written.slice(0, 80))} orders nothing: ${expected}`);
+    if (complaints.length === MAX_COMPLAINTS) break;
+  }
+  return complaints;
+}
+
+function expectedInstead(line: string): string | null {
+  const [order] = parseFaultOrders(line);
+  const point = order?.point ?? line.split(/\s/)[0] ?? "";
+  const forms = POINTS.get(point);
+  if (forms === undefined) return `no such place to fail, expected one of ${[...POINTS.keys()].join(", ")}`;
+  const form = order === undefined ? undefined : Object.entries(forms).find(([action]) => action === order.action);
+  if (form?.[1].argument.test(order?.argument ?? "")) return null;
+  const all = Object.entries(forms).map(([action, { written }]) => `${point} ${action} ${written}`.trimEnd());
+  return `expected ${all.join(" or ")}`;
+}
+
+/**
+ * Has this thread tell of lines that order nothing, now and whenever it reads the file anew, and now of a file that is not
+ * there. One thread of a program does it.
+ */
+export function tellFaultComplaints(complain: (complaint: string) => void): void {
+  tell = complain;
+  if (file !== "" && statSync(file, { throwIfNoEntry: false }) === undefined) {
+    complain(`${file} (HIKYAKU_FAULTS) does not exist: nothing fails until it does`);
+  }
+  readAs = "";
+  if (file !== "") current();
 }
 
 /** The order in force for `point`, null when there is none. `about` must contain the order's argument where it matters. */
@@ -98,8 +167,10 @@ function current(): readonly FaultOrder[] {
     const { mtimeMs, size, ino } = statSync(file);
     const as = `${mtimeMs} ${size} ${ino}`;
     if (as !== readAs) {
-      orders = parseFaultOrders(readFileSync(file, "utf8"));
+      const text = readFileSync(file, "utf8");
+      orders = parseFaultOrders(text);
       readAs = as;
+      if (tell !== null) for (const complaint of faultComplaints(text, file)) tell(complaint);
     }
   } catch {
     orders = [];

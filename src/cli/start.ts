@@ -1,6 +1,6 @@
 import { relative } from "node:path";
 import type { Command } from "commander";
-import { faultsFile } from "../base/failpoints.js";
+import { faultsFile, tellFaultComplaints } from "../base/failpoints.js";
 import { Fault, messageOf } from "../base/fault.js";
 import type { CompiledConfig, ListenAddress } from "../config/compiled.js";
 import { formatSocketAddress } from "../config/text-kinds.js";
@@ -44,7 +44,10 @@ async function start(flags: StartFlags, version: string): Promise<number> {
   // A store that fails rejects promises that nobody holds; the shard has heard of it and refuses mail.
   process.on("unhandledRejection", (reason) => notice(`unexpected: ${messageOf(reason)}`));
   const faults = faultsFile();
-  if (faults !== null) notice(`FAILURES ARE ORDERED by ${faults} (HIKYAKU_FAULTS); for tests and rehearsals`);
+  if (faults !== null) {
+    notice(`FAILURES ARE ORDERED by ${faults} (HIKYAKU_FAULTS); for tests and rehearsals`);
+    tellFaultComplaints(notice);
+  }
   const serve = stopOnSignals(notice);
   let server: Server;
   try {

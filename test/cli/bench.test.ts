@@ -31,7 +31,7 @@ test("the real server, with refusals at the sink: every message is accounted for
   assert.match(readFileSync(page, "utf8"), /<svg /);
   assert.match(
     readFileSync(page, "utf8"),
-    /<span>bench<\/span> <span>--count<\/span> <span>400<.*page\.html<\/span><\/code>/,
+    /<span>bench<\/span> <span>--count<\/span> <span>400<.*report\.html<\/span><\/code>/,
   );
   assert.deepEqual(readdirSync(spools), []);
 

@@ -68,6 +68,9 @@ describe("failures on order", { concurrency: true }, () => {
     test(`${failure}: 451, liveness 503, metric and notice; nothing of it is ever delivered; it mends itself`, async (t) => {
       const { dir, arrived, server, start } = await scene(t);
       assert.match(server.words, /FAILURES ARE ORDERED by .*faults/);
+      assert.match(server.words, /faults \(HIKYAKU_FAULTS\) does not exist: nothing fails until it does/);
+      server.order("", "spool.comit error EIO");
+      await until(() => /faults:2: "spool\.comit error EIO" orders nothing/.test(server.words), "a word on the typo");
       const client = await connectAndGreet(server.port);
       assert.match(await trySend(client, "before@a.example"), /^250 /);
       server.order(failure);
