@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { Fault } from "../base/fault.js";
+import type { CompiledConfig } from "../config/compiled.js";
 import { ConfigFault, loadConfig } from "../config/load.js";
 import { formatProblems, type Problem } from "../config/problems.js";
 import { loadZone } from "../dns/static-zone.js";
@@ -17,12 +18,19 @@ export function addCheckCommand(program: Command): void {
     });
 }
 
+/** What a server could start with, but hardly somebody means. */
+function unusable(config: CompiledConfig, file: string): Problem[] {
+  if (config.smtpListeners.length > 0) return [];
+  const message = "there is no [[smtp_listener]]: a server with this configuration takes no mail";
+  return [{ severity: "warning", file, line: null, column: null, key: "", message }];
+}
+
 function check(path: string, json: boolean): number {
   let problems: readonly Problem[] = [];
   let fault: string | null = null;
   try {
     const loaded = loadConfig(path);
-    problems = loaded.warnings;
+    problems = [...loaded.warnings, ...unusable(loaded.config, path)];
     const { hostsFile } = loaded.config.dns;
     if (hostsFile !== null) loadZone(hostsFile);
   } catch (error) {

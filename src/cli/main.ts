@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { Command, CommanderError } from "commander";
-import { messageOf } from "../base/fault.js";
+import { errnoOf, messageOf } from "../base/fault.js";
 import { addBenchCommand } from "./bench.js";
 import { addCheckCommand } from "./check.js";
 import { EX_USAGE } from "./config-argument.js";
@@ -21,7 +21,21 @@ function version(): string {
   return "unknown";
 }
 
+/**
+ * Output that cannot be written. Whoever read it may have seen enough (`--help | head`), and a server does not die of its
+ * terminal; anything else is worth a line and exit status 1.
+ */
+function surviveOutput(): void {
+  process.stderr.on("error", () => {});
+  process.stdout.on("error", (error: Error) => {
+    if (errnoOf(error) === "EPIPE") return;
+    process.stderr.write(`hikyaku: the output cannot be written: ${messageOf(error)}\n`);
+    process.exitCode = 1;
+  });
+}
+
 async function main(): Promise<void> {
+  surviveOutput();
   const program = new Command("hikyaku");
   program.description("a mail transfer agent for people who send a lot of mail").version(version());
   addStartCommand(program, version());
@@ -32,7 +46,10 @@ async function main(): Promise<void> {
   addSinkCommand(program);
   addGenerateCommand(program);
   addBenchCommand(program, version());
-  for (const command of [program, ...program.commands]) command.exitOverride().showHelpAfterError();
+  for (const command of [program, ...program.commands]) {
+    const name = command === program ? "hikyaku" : `hikyaku ${command.name()}`;
+    command.exitOverride().showHelpAfterError(`(see ${name} --help)`);
+  }
   try {
     await program.parseAsync(process.argv);
   } catch (error) {
