@@ -2,30 +2,35 @@
  * The long form: `npm run torture -- --minutes 30 --seed 7 --rounds 200 --only kill`. Runs each scenario in turn, with the
  * next seed each time round, until the time is over (each at least once); ends with 1 at the first broken rule and says
  * how to repeat it.
+ * 2 is wrong usage.
  */
-import { parseArgs } from "node:util";
+import { Command, InvalidArgumentError } from "commander";
+import { wholeArgument } from "../../src/cli/arguments.js";
+import { freshSeed, minutesArgument, readOptions } from "../support/long-form.js";
 import { scenarios } from "./scenarios.js";
 
-const { values } = parseArgs({
-  options: {
-    minutes: { type: "string", default: "10" },
-    seed: { type: "string" },
-    rounds: { type: "string", default: "25" },
-    only: { type: "string", multiple: true },
-  },
-});
-const minutes = Number(values.minutes);
-const rounds = Number(values.rounds);
-const first = values.seed === undefined ? Date.now() % 1_000_000_007 : Number(values.seed);
-const wanted = scenarios.filter(({ name }) => values.only === undefined || values.only.includes(name));
-if (!(minutes >= 0) || !Number.isSafeInteger(rounds) || rounds < 1 || !Number.isSafeInteger(first)) {
-  console.error("torture: --minutes, --rounds and --seed are numbers, --rounds at least 1");
-  process.exit(2);
+const NAMES = scenarios.map(({ name }) => name);
+
+function scenarioArgument(text: string, before: readonly string[] = []): readonly string[] {
+  if (NAMES.includes(text)) return [...before, text];
+  throw new InvalidArgumentError(`Expected one of ${NAMES.join(", ")}.`);
 }
-if (wanted.length === 0) {
-  console.error(`torture: --only takes one of ${scenarios.map(({ name }) => name).join(", ")}`);
-  process.exit(2);
+
+interface TortureFlags {
+  readonly minutes: number;
+  readonly seed?: number;
+  readonly rounds: number;
+  readonly only?: readonly string[];
 }
+
+const command = new Command("npm run torture --")
+  .description("kill, stop, damage and mislead servers under load, and see whether anything was lost")
+  .option("--minutes <N>", "for how long, each scenario at least once", minutesArgument, 10)
+  .option("--seed <N>", "where chance begins (default: a fresh one, which is printed)", wholeArgument(0, 1e15))
+  .option("--rounds <N>", "how many deaths on one directory", wholeArgument(1, 1_000_000), 25)
+  .option("--only <NAME>", `this scenario, repeatable: ${NAMES.join(", ")}`, scenarioArgument);
+const { minutes, rounds, seed: first = freshSeed(), only } = readOptions<TortureFlags>(command);
+const wanted = scenarios.filter(({ name }) => only === undefined || only.includes(name));
 
 const endMs = performance.now() + minutes * 60_000;
 const say = (line: string): void => console.log(`${(performance.now() / 1000).toFixed(1).padStart(7)} s  ${line}`);
