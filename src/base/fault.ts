@@ -56,6 +56,15 @@ export function errnoOf(error: unknown): string | null {
   return null;
 }
 
+/**
+ * The same without the system call and its path, for a message that names the file itself:
+ * `ENOENT: no such file or directory, open '/x'` becomes `ENOENT: no such file or directory`.
+ */
+export function causeOf(error: unknown): string {
+  const text = messageOf(error);
+  return error instanceof Error && "syscall" in error ? text.replace(/, \w+ '.*'$/s, "") : text;
+}
+
 /** The text of anything thrown, for a log line. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

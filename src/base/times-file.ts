@@ -10,7 +10,7 @@
  * On failure a file that cannot be made or written is a fault
  */
 import { closeSync, openSync, readSync, writeSync } from "node:fs";
-import { Fault, messageOf } from "./fault.js";
+import { causeOf, Fault } from "./fault.js";
 
 const FIELDS = 2;
 const RECORDS = 4096;
@@ -45,7 +45,7 @@ export class TimesWriter {
     try {
       this.#file = openSync(path, "w");
     } catch (error) {
-      throw new Fault("log.unwritable", `${path}: ${messageOf(error)}`, { cause: error });
+      throw new Fault("log.unwritable", `${path}: ${causeOf(error)}`, { cause: error });
     }
   }
 
@@ -69,7 +69,7 @@ export class TimesWriter {
     try {
       for (let at = 0; at < bytes.length; ) at += writeSync(this.#file, bytes, at);
     } catch (error) {
-      throw new Fault("log.unwritable", `${this.#path}: ${messageOf(error)}`, { cause: error });
+      throw new Fault("log.unwritable", `${this.#path}: ${causeOf(error)}`, { cause: error });
     }
   }
 }

@@ -20,11 +20,11 @@ import {
   zipfArgument,
 } from "./arguments.js";
 import { reportFaults } from "./command-fault.js";
+import { EX_UNREACHABLE } from "./config-argument.js";
 import { writeReadyFile } from "./ready-file.js";
 
 const SECOND_MS = 1000;
 const DEFAULT_DURATION_MS = 60_000;
-const UNREACHABLE = 3;
 const DEFAULT_TARGET: ListenAddress = { host: "127.0.0.1", port: 2025 };
 
 interface GenerateFlags {
@@ -154,7 +154,7 @@ async function runGenerate(flags: GenerateFlags, command: Command): Promise<void
     target = { host: await addressOf(flags.target.host), port: flags.target.port };
   } catch (error) {
     process.stderr.write(`hikyaku generate: ${messageOf(error)}\n`);
-    process.exitCode = UNREACHABLE;
+    process.exitCode = EX_UNREACHABLE;
     return;
   }
   const run = startLoad(loadOf(flags, target));
@@ -162,7 +162,17 @@ async function runGenerate(flags: GenerateFlags, command: Command): Promise<void
   // The first Ctrl-C lets what is under way come to its end; the second one is the system's.
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => run.stop());
   const warm = await run.warm;
-  if (flags.readyFile !== undefined) writeReadyFile(flags.readyFile, { accepted: warm.accepted, failed: warm.failed });
+  try {
+    if (flags.readyFile !== undefined)
+      writeReadyFile(flags.readyFile, { accepted: warm.accepted, failed: warm.failed });
+  } catch (error) {
+    // Held connections would keep the process for whoever waits for the file, for ever.
+    clearInterval(progress);
+    run.stop();
+    run.go();
+    await run.done;
+    throw error;
+  }
   if (flags.hold) {
     await Promise.race([lineOfInput(), run.done]);
     run.go();
@@ -170,8 +180,12 @@ async function runGenerate(flags: GenerateFlags, command: Command): Promise<void
   const result = await run.done;
   if (progress !== undefined) process.stderr.write("\n");
   clearInterval(progress);
-  process.stdout.write(flags.json ? `${JSON.stringify(resultJson(result))}\n` : resultText(result));
   process.exitCode = exitCode(result);
+  if (process.exitCode === EX_UNREACHABLE) {
+    process.stderr.write(`hikyaku generate: nothing was sent: ${result.error}\n`);
+    if (!flags.json) return;
+  }
+  process.stdout.write(flags.json ? `${JSON.stringify(resultJson(result))}\n` : resultText(result));
 }
 
 /** Why flags do not go together; null when they do. */
@@ -219,7 +233,7 @@ async function lineOfInput(): Promise<void> {
 }
 
 function exitCode(result: LoadResult): number {
-  if (result.error !== null && result.accepted + result.failed === 0) return UNREACHABLE;
+  if (result.error !== null && result.accepted + result.failed === 0) return EX_UNREACHABLE;
   return result.error !== null || result.failed > 0 ? 1 : 0;
 }
 

@@ -1,5 +1,5 @@
 import { renameSync, rmSync, writeFileSync } from "node:fs";
-import { errnoOf, Fault, messageOf } from "../base/fault.js";
+import { causeOf, errnoOf, Fault } from "../base/fault.js";
 
 /**
  * Writes the ready file, pid included, in one step, so that whoever waits for it never reads half of it.
@@ -16,7 +16,7 @@ export function writeReadyFile(path: string, facts: Readonly<Record<string, unkn
       throw error;
     }
   } catch (error) {
-    throw new Fault("file.unwritable", `the ready file cannot be written: ${messageOf(error)}`, {
+    throw new Fault("file.unwritable", `the ready file ${path} cannot be written: ${causeOf(error)}`, {
       errno: errnoOf(error),
       cause: error,
     });

@@ -1,6 +1,6 @@
 import { closeSync, existsSync, fstatSync, openSync } from "node:fs";
 import { dirname, resolve } from "node:path";
-import { errnoOf, Fault, messageOf } from "../base/fault.js";
+import { causeOf, errnoOf, Fault, messageOf } from "../base/fault.js";
 import { Check } from "./check.js";
 import { compile } from "./compile.js";
 import type { CompiledConfig, ShapingRules } from "./compiled.js";
@@ -97,7 +97,7 @@ function readServerFile(path: string, env: NodeJS.ProcessEnv, problems: Problems
     bytes = readBounded(path);
   } catch (error) {
     const errno = errnoOf(error);
-    throw new ConfigFault("config.unreadable", `${path}: ${messageOf(error)}`, [], { errno, cause: error });
+    throw new ConfigFault("config.unreadable", `${path}: ${causeOf(error)}`, [], { errno, cause: error });
   }
   const document = parseDocument(path, bytes, problems);
   if (document === undefined) return undefined;
@@ -164,7 +164,7 @@ export function loadShaping(
     try {
       bytes = readBounded(path);
     } catch (error) {
-      throw new ConfigFault("config.unreadable", `${path}: ${messageOf(error)}`, [], {
+      throw new ConfigFault("config.unreadable", `${path}: ${causeOf(error)}`, [], {
         errno: errnoOf(error),
         cause: error,
       });

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { errnoOf, Fault, messageOf } from "../base/fault.js";
+import { causeOf, errnoOf, Fault, messageOf } from "../base/fault.js";
 import type { CompiledConfig } from "./compiled.js";
 import { isUuid } from "./server-settings.js";
 
@@ -20,7 +20,7 @@ export function readNodeId(dataDir: string): string {
   } catch (error) {
     const errno = errnoOf(error);
     if (errno === "ENOENT" || errno === "ENOTDIR") return "";
-    throw new Fault("config.unreadable", `${path}: ${messageOf(error)}`, { errno, cause: error });
+    throw new Fault("config.unreadable", `${path}: ${causeOf(error)}`, { errno, cause: error });
   }
   const id = text.trim().toLowerCase();
   if (isUuid(id)) return id;

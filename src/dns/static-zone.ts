@@ -1,5 +1,5 @@
 import { readFileSync, statSync } from "node:fs";
-import { errnoOf, Fault, messageOf } from "../base/fault.js";
+import { causeOf, errnoOf, Fault } from "../base/fault.js";
 import { type DnsRecord, negativeTtl, type RecordType, type Step } from "./lookup.js";
 import { parseZoneFile, type ZoneRecord } from "./zone-file.js";
 
@@ -109,7 +109,7 @@ export function loadZone(path: string): StaticZone {
     if (statSync(path).size > MAX_BYTES) throw new Error("the file is larger than 16MiB");
     text = readFileSync(path, "utf8");
   } catch (error) {
-    throw new Fault("config.unreadable", `${path}: ${messageOf(error)}`, { errno: errnoOf(error), cause: error });
+    throw new Fault("config.unreadable", `${path}: ${causeOf(error)}`, { errno: errnoOf(error), cause: error });
   }
   return parseZone(text, path);
 }

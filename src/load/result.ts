@@ -90,6 +90,7 @@ export function resultText(result: LoadResult): string {
   const mib = result.seconds === 0 ? 0 : result.bytes / result.seconds / 2 ** 20;
   const failures = Object.entries(result.codes).map(([code, count]) => `${code}: ${count}`);
   const lines = [
+    ...(result.error === null ? [] : [`ended early ${result.error}`]),
     `accepted    ${result.accepted} in ${result.seconds.toFixed(2)} s`,
     `failed      ${result.failed}${failures.length === 0 ? "" : ` (${failures.join(", ")})`}`,
     `reconnects  ${result.reconnects}`,
@@ -99,7 +100,6 @@ export function resultText(result: LoadResult): string {
     `            p50 ${p50}, p75 ${p75}, p90 ${p90}, p95 ${p95}, p99 ${p99}, p99.9 ${p999}`,
     `own CPU     ${result.cpuSeconds.toFixed(2)} s`,
   ];
-  if (result.error !== null) lines.push(`ended early ${result.error}`);
   return `${lines.join("\n")}\n`;
 }
 

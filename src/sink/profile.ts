@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { parse, TomlError } from "smol-toml";
-import { Fault, messageOf } from "../base/fault.js";
+import { causeOf, Fault, messageOf } from "../base/fault.js";
 import { Check } from "../config/check.js";
 import { choice, duration, integer, type Kind, list, size } from "../config/kinds.js";
 import { formatProblems, Problems } from "../config/problems.js";
@@ -178,7 +178,7 @@ export function loadProfile(name: string): SinkProfile {
   try {
     written = readFileSync(name, "utf8");
   } catch (error) {
-    throw new Fault("config.unreadable", `${name}: ${messageOf(error)}`, { cause: error });
+    throw new Fault("config.unreadable", `${name}: ${causeOf(error)}`, { cause: error });
   }
   return parseProfile(written, name);
 }

@@ -23,6 +23,8 @@ export interface Launched {
 export interface Surroundings {
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** Standard input: nothing, or a pipe that stays open. */
+  readonly input?: "ignore" | "pipe";
 }
 
 /** Starts a command. */
@@ -31,16 +33,16 @@ export function launch(...args: string[]): Launched {
 }
 
 /** Starts a command somewhere. */
-export function launchIn({ cwd, env }: Surroundings, ...args: string[]): Launched {
+export function launchIn({ cwd, env, input = "ignore" }: Surroundings, ...args: string[]): Launched {
   const child = spawn(process.execPath, [main, ...args], {
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: [input, "pipe", "pipe"],
     ...(cwd === undefined ? {} : { cwd }),
     env: { ...process.env, ...env },
   });
   let out = "";
   let err = "";
-  child.stdout.on("data", (chunk: Buffer) => (out += chunk.toString()));
-  child.stderr.on("data", (chunk: Buffer) => (err += chunk.toString()));
+  child.stdout?.on("data", (chunk: Buffer) => (out += chunk.toString()));
+  child.stderr?.on("data", (chunk: Buffer) => (err += chunk.toString()));
   const finished = once(child, "close").then(() => ({ code: child.exitCode, out, err }));
   return { child, out: () => out, err: () => err, finished };
 }

@@ -10,7 +10,7 @@ import { mkdtempSync, rmSync, statfsSync } from "node:fs";
 import { arch, cpus, platform, release, tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
 import { assert } from "../../base/assert.js";
-import { Fault, messageOf } from "../../base/fault.js";
+import { causeOf, Fault } from "../../base/fault.js";
 import { counted } from "./described.js";
 import {
   type Baseline,
@@ -57,7 +57,7 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
   try {
     directory = mkdtempSync(join(parent, "hikyaku-bench-"));
   } catch (error) {
-    throw new Fault("spool.unwritable", `no directory can be made in ${parent}: ${messageOf(error)}`, { cause: error });
+    throw new Fault("spool.unwritable", `no directory can be made in ${parent}: ${causeOf(error)}`, { cause: error });
   }
   try {
     return await new Bench(options, directory).report();

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { z } from "zod";
-import { Fault, messageOf } from "../../base/fault.js";
+import { causeOf, Fault } from "../../base/fault.js";
 import { type BenchReport, median, type RunAmount, type RunSettings } from "./figures.js";
 import { REPORT_VERSION, snakeKeys } from "./report-json.js";
 
@@ -63,7 +63,7 @@ export function readEarlier(path: string): EarlierReport {
   try {
     text = readFileSync(path, "utf8");
   } catch (error) {
-    throw new Fault("config.unreadable", `${path}: ${messageOf(error)}`, { cause: error });
+    throw new Fault("config.unreadable", `${path}: ${causeOf(error)}`, { cause: error });
   }
   return parseEarlier(text, path);
 }
@@ -74,7 +74,7 @@ export function parseEarlier(text: string, name: string): EarlierReport {
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw new Fault("config.invalid", `${name}: ${messageOf(error)}`, { cause: error });
+    throw new Fault("config.invalid", `${name}: ${causeOf(error)}`, { cause: error });
   }
   const parsed = earlierShape.safeParse(value);
   if (parsed.success) return parsed.data;

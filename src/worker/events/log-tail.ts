@@ -2,7 +2,7 @@ import { type FileHandle, open } from "node:fs/promises";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { ShardIndex, SpoolKey } from "../../base/brands.js";
 import { openCompressed } from "../../base/compression.js";
-import { errnoOf, Fault, messageOf } from "../../base/fault.js";
+import { causeOf, errnoOf, Fault } from "../../base/fault.js";
 import { parseMessageId } from "../../protocol/message-id.js";
 import { isTerminal, RECORD_KINDS } from "../../protocol/records.js";
 import { PLAIN_SUFFIX } from "../../protocol/segment-name.js";
@@ -92,7 +92,7 @@ export async function readLogTail(spans: readonly LogSpan[]): Promise<LogTail> {
       await readSpan(span, tail);
     } catch (error) {
       if (errnoOf(error) === "ENOENT") continue;
-      throw new Fault("log.unreadable", `cannot read ${span.path}: ${messageOf(error)}`, {
+      throw new Fault("log.unreadable", `cannot read ${span.path}: ${causeOf(error)}`, {
         errno: errnoOf(error),
         cause: error,
       });

@@ -12,7 +12,7 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import type { ShardIndex } from "../../base/brands.js";
-import { errnoOf, Fault, messageOf } from "../../base/fault.js";
+import { causeOf, errnoOf, Fault } from "../../base/fault.js";
 import { MAX_SHARDS } from "../../protocol/message-id.js";
 
 /** Written into a shard's directory once its database exists; from then on an absent or empty database is damage. */
@@ -150,7 +150,7 @@ export function syncDirectory(directory: string): void {
 }
 
 function unwritable(path: string, error: unknown): Fault {
-  return new Fault("spool.unwritable", `cannot use ${path}: ${messageOf(error)}`, {
+  return new Fault("spool.unwritable", `cannot use ${path}: ${causeOf(error)}`, {
     errno: errnoOf(error),
     cause: error,
   });

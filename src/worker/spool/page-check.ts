@@ -1,5 +1,5 @@
 import { closeSync, fstatSync, fsyncSync, openSync, readSync, writeSync } from "node:fs";
-import { errnoOf, Fault, messageOf } from "../../base/fault.js";
+import { causeOf, errnoOf, Fault } from "../../base/fault.js";
 
 /**
  * Reads a shard's database file page by page before LMDB maps it. LMDB trusts its file: a wrong meta page, a branch to
@@ -57,7 +57,7 @@ export function checkPages(path: string): PageReport {
   try {
     file = openSync(path, "r");
   } catch (error) {
-    throw new Fault("spool.unwritable", `cannot read ${path}: ${messageOf(error)}`, { errno: errnoOf(error) });
+    throw new Fault("spool.unwritable", `cannot read ${path}: ${causeOf(error)}`, { errno: errnoOf(error) });
   }
   try {
     const walk = new PageWalk(path, file);
@@ -85,7 +85,7 @@ function mend(path: string, mends: readonly Mend[]): void {
       closeSync(file);
     }
   } catch (error) {
-    throw new Fault("spool.unwritable", `cannot mend ${path}: ${messageOf(error)}`, { errno: errnoOf(error) });
+    throw new Fault("spool.unwritable", `cannot mend ${path}: ${causeOf(error)}`, { errno: errnoOf(error) });
   }
 }
 
