@@ -79,10 +79,10 @@ test("rounds with a baseline, a sweep over two things, and a run at a part of th
     );
     const [workers, connections] = report.sweeps.map(({ best }) => best);
     assert.deepEqual(steps.slice(0, 5), [
-      "round 1 of 2, 1 workers, 5 connections",
+      "round 1 of 2, 1 worker, 5 connections",
       "round 1 of 2, 2 workers, 5 connections",
       "round 2 of 2, 2 workers, 5 connections",
-      "round 2 of 2, 1 workers, 5 connections",
+      "round 2 of 2, 1 worker, 5 connections",
       "round 1 of 2, source and sink alone",
     ]);
     assert.equal(steps.length, 4 + 2 + 4 + 1);
