@@ -1,13 +1,13 @@
 /** A disk that is really full: a small file system of the test's own, in a mount namespace of the server's own. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { DEFAULT_PROFILE } from "../../src/sink/options.js";
 import { startSink } from "../../src/sink/sink.js";
 import { ChildServer } from "../support/child-server.js";
-import { makeDir, removeDir, until, writeConfig } from "../support/server.js";
+import { makeDir, removeDir, until, wholeLines, writeConfig } from "../support/server.js";
 import { connectAndGreet, type SmtpClient } from "../support/smtp-client.js";
 import { untestable } from "../support/untestable.js";
 
@@ -134,11 +134,11 @@ test("a full log disk loses no mail: what is accepted is delivered once, with on
   empty();
   await until(() => /event log is written again/.test(server.words), "the log");
   await until(() => arrived.length >= accepted.length, "everything that was accepted");
-  // The log is in the server's namespace: it is read while the server lives. Parts of lines are stepped over.
+  // The log is in the server's namespace: it is read while the server lives. Parts of lines, which the full disk left, are stepped over.
   const delivered = (): string[] =>
     readdirSync(inside)
       .filter((name) => name.endsWith(".jsonl"))
-      .flatMap((name) => readFileSync(join(inside, name), "utf8").split("\n"))
+      .flatMap((name) => wholeLines(join(inside, name)))
       .filter((line) => line.startsWith('{"type":"Delivery"') && line.endsWith("}"))
       .map((line) => (JSON.parse(line) as { recipient: string }).recipient)
       .sort();

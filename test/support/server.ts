@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as zlib from "node:zlib";
@@ -115,9 +115,23 @@ export function readLog(dir: string): LogRecord[] {
     .sort()
     // While a finished segment is compressed both forms are there.
     .filter((name) => !names.some((plain) => name.startsWith(`${plain}.`)))
-    .flatMap((name) => readSegment(join(log, name)).split("\n"))
-    .filter((line) => line !== "");
+    .flatMap((name) => wholeLines(join(log, name)));
   return lines.map((line) => JSON.parse(line) as LogRecord).sort((a, b) => a.seq - b.seq);
+}
+
+/**
+ * The lines of a segment. While it may still be written (it is made read-only when it is finished), what comes after the
+ * last line end may be the half-seen line of a writer at work, and is left out.
+ */
+export function wholeLines(path: string): string[] {
+  // Asked before reading: what is finished by then is read to its end.
+  const live = (statSync(path).mode & 0o222) !== 0;
+  const text = readSegment(path);
+  const end = live && path.endsWith(".jsonl") ? text.lastIndexOf("\n") + 1 : text.length;
+  return text
+    .slice(0, end)
+    .split("\n")
+    .filter((line) => line !== "");
 }
 
 /** The text of a segment, compressed or not. */
