@@ -10,7 +10,8 @@
         "native/reactor_calls.cc",
         "native/sync.cc",
         "native/codec.cc",
-        "native/map.cc"
+        "native/map.cc",
+        "native/deaths.cc"
       ],
       "defines": ["NAPI_VERSION=8", "_GNU_SOURCE"],
       "cflags_cc!": ["-fno-exceptions"],

@@ -17,6 +17,18 @@ namespace hikyaku {
 class Reactor;
 class DiskThread;
 
+/** The stack on which a thread dies (deaths.cc): its own may be what ended it. Made and ended on its thread. */
+class SignalStack {
+ public:
+  SignalStack();
+  ~SignalStack();
+  SignalStack(const SignalStack&) = delete;
+  SignalStack& operator=(const SignalStack&) = delete;
+
+ private:
+  void* memory_ = nullptr;
+};
+
 struct ThreadState {
   explicit ThreadState(napi_env environment, uv_loop_t* event_loop);
   ~ThreadState();
@@ -31,6 +43,7 @@ struct ThreadState {
   DiskThread* disk = nullptr;
   /** What the disk thread's results are given to. */
   napi_ref on_disk = nullptr;
+  SignalStack signal_stack;
 
   /** Counts libuv handles that are not yet closed; the state outlives them. */
   void HandleOpened() { ++open_handles_; }
@@ -51,5 +64,6 @@ void DefineSocketCalls(ThreadState* state, napi_value exports);
 void DefineReactorCalls(ThreadState* state, napi_value exports);
 void DefineSyncCalls(ThreadState* state, napi_value exports);
 void DefineMapCalls(ThreadState* state, napi_value exports);
+void DefineDeathCalls(ThreadState* state, napi_value exports);
 
 }  // namespace hikyaku

@@ -56,6 +56,9 @@ export interface AddonModule {
   scanContent(source: Uint8Array, start: number, end: number, cells: Int32Array): number;
   // ── map.cc ───────────────────────────────────────────────────────────────────────────────────────────────────────
   mapFile(path: string, bytes: number): ArrayBuffer | number;
+
+  // ── deaths.cc ────────────────────────────────────────────────────────────────────────────────────────────────────
+  markDeaths(path: string, at: number): number;
 }
 
 /** Gets the result of each disk job; the last four are 0 unless free space was asked for. */
@@ -75,7 +78,7 @@ export const RowKind = { accepted: 1, connected: 2, data: 3, end: 4, writable: 5
 export const ROW_CELLS = 4;
 
 /** `kFaceVersion` of `native/addon.cc`. */
-const FACE_VERSION = 3;
+const FACE_VERSION = 4;
 
 /** Where the build puts the addon: `build/Release` of the nearest directory above that has a `package.json`. */
 export function addonPath(): string {

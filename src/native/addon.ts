@@ -136,6 +136,13 @@ export class AddonNative implements Native {
     throw new Fault("spool.unwritable", `cannot map ${path}: ${errno}`, { errno });
   }
 
+  markDeaths(path: string, at: number): boolean {
+    const result = this.#addon.markDeaths(path, at);
+    if (result === 0) return true;
+    const errno = this.#addon.errnoName(-result);
+    throw new Fault("spool.unwritable", `cannot note deaths in ${path}: ${errno}`, { errno });
+  }
+
   #releaser(fd: number): () => void {
     return once(() => this.#addon.releaseHeld(fd));
   }

@@ -3,7 +3,7 @@ import type { Fault } from "../base/fault.js";
 import type { ScanContent } from "./content-scan.js";
 
 /**
- * The one typed face of the native side, in the order of `native/`: sockets, reactor, sync, map. The addon
+ * The one typed face of the native side, in the order of `native/`: sockets, reactor, sync, map, deaths. The addon
  * (`addon.ts`) and its pure-Node stand-in (`stand-in.ts`) both implement it, and one test table runs against both.
  * Every failure is a {@link Fault} of code `socket.failed`, `listen.*` or `spool.*` whose `errno` is the errno's name.
  */
@@ -57,6 +57,15 @@ export interface Native {
    * @throws {Fault} `spool.unwritable` when the file cannot be made, or the disk has no room for it.
    */
   mapFile(path: string, bytes: number): ArrayBuffer | null;
+
+  // ── deaths.cc ────────────────────────────────────────────────────────────────────────────────────────────────────
+  /**
+   * From now on a signal that ends this process for what it did itself (SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE, SIGTRAP;
+   * not one that another process sent) first leaves its number, as a float64, at byte `at` of this file: a multiple of 8
+   * within its first page. The last file named counts, for all threads. False where that cannot be done (the stand-in).
+   * @throws {Fault} `spool.unwritable` when the file is not there or cannot be mapped.
+   */
+  markDeaths(path: string, at: number): boolean;
 }
 
 /** What a file system has left. */

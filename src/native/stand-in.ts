@@ -88,6 +88,11 @@ export class StandIn implements Native {
     return null;
   }
 
+  /** A signal handler in JavaScript does not run when the process has crashed. */
+  markDeaths(): boolean {
+    return false;
+  }
+
   trimMemory(): Promise<void> {
     return Promise.resolve();
   }

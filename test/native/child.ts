@@ -1,7 +1,11 @@
+import { once } from "node:events";
+import { truncateSync } from "node:fs";
+import { runInThisContext } from "node:vm";
+import { Worker } from "node:worker_threads";
 import { loadNative } from "../../src/native/load.js";
 import { nextTurn, type Peer, World } from "./peer.js";
 
-/** A child process of `limits.test.ts`; its first argument names one of these, its output is JSON lines. */
+/** A child process of `limits.test.ts` and `disk-table.ts`; its first argument names one of these, its output is JSON lines. */
 const parts: Record<string, (...args: string[]) => Promise<void>> = {
   /** Greets whoever comes, with only few descriptors; tells of its port and of its first stall. */
   async greet() {
@@ -77,7 +81,80 @@ const parts: Record<string, (...args: string[]) => Promise<void>> = {
     });
     world.reactor.close();
   },
+
+  /** Has its deaths noted in `path`, and dies, or is killed. */
+  die: (path = "", how = "") => die(path, how),
+
+  async touch(path = "") {
+    touchWhatIsGone(path);
+  },
+
+  async nothing() {
+    loadNative();
+  },
 };
+
+/** Ends this process, in one manner or another; where it must not end, says what happened instead. */
+async function die(path: string, how: string): Promise<void> {
+  loadNative().markDeaths(path, 8);
+  switch (how) {
+    case "abort":
+      process.abort();
+      break;
+    case "kill-itself":
+      process.kill(process.pid, "SIGILL");
+      break;
+    case "overflow-the-stack":
+      deeper(0);
+      break;
+    case "touch-what-is-gone":
+      touchWhatIsGone(`${path}.gone`);
+      break;
+    case "touch-what-is-gone-in-a-thread":
+      await once(new Worker(new URL(import.meta.url), { argv: ["touch", `${path}.gone`] }), "exit");
+      break;
+    case "trap-and-live": {
+      await once(new Worker(new URL(import.meta.url), { argv: ["nothing"] }), "exit");
+      process.stdout.write(`${runInThisContext(TRAP)}\n`);
+      return;
+    }
+    default:
+      break;
+  }
+  process.stdout.write("here\n");
+  setInterval(() => {}, 1 << 30);
+}
+
+function deeper(depth: number): number {
+  return 1 + deeper(depth + 1);
+}
+
+/** Writes where the mapped file has no block any more. */
+function touchWhatIsGone(path: string): void {
+  const mapped = loadNative().mapFile(path, 8192);
+  truncateSync(path, 0);
+  new Uint8Array(mapped ?? new ArrayBuffer(8192))[5000] = 1;
+}
+
+/**
+ * Reads beyond the memory of a WebAssembly module, compiled so that the processor finds out; returns what was thrown. As
+ * text, because the compiler knows WebAssembly only of browsers.
+ */
+const TRAP = `
+  const bytes = [
+    0, 0x61, 0x73, 0x6d, 1, 0, 0, 0,
+    1, 6, 1, 0x60, 1, 0x7f, 1, 0x7f,
+    3, 2, 1, 0,
+    5, 3, 1, 0, 1,
+    7, 5, 1, 1, 0x66, 0, 0,
+    10, 9, 1, 7, 0, 0x20, 0, 0x28, 2, 0, 0x0b,
+  ];
+  const { f } = new WebAssembly.Instance(new WebAssembly.Module(Uint8Array.from(bytes))).exports;
+  try {
+    f(0x7fff0000);
+  } catch (error) {
+    error.message;
+  }`;
 
 function say(value: object): void {
   process.stdout.write(`${JSON.stringify(value)}\n`);

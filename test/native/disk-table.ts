@@ -1,10 +1,14 @@
 import assert from "node:assert/strict";
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, writeFileSync, writeSync } from "node:fs";
+import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
 import { Fault } from "../../src/base/fault.js";
 import type { Native } from "../../src/native/binding.js";
+
+const CHILD = join(import.meta.dirname, "child.js");
 
 /** What every implementation of the native face must do with files. */
 export function describeDisk(native: Native): void {
@@ -107,6 +111,70 @@ export function describeDisk(native: Native): void {
       });
       assert.throws(() => native.mapFile(directory, 4096), { code: "spool.unwritable", errno: "EISDIR" });
       assert.throws(() => native.mapFile(path, 0), { code: "spool.unwritable", errno: "EINVAL" });
+    });
+
+    describe("the signal that a process dies of is left in a file", { skip: native.kind === "stand-in" }, () => {
+      const noted = join(directory, "noted");
+      /** Under a sanitizer it is that which ends the process, with a report. */
+      const sanitized = (process.env["ASAN_OPTIONS"] ?? "") !== "";
+
+      async function die(how: string, flags: readonly string[] = [], from?: NodeJS.Signals) {
+        writeFileSync(noted, Buffer.alloc(4096));
+        const child = spawn(process.execPath, [...flags, CHILD, "die", noted, how], {
+          stdio: ["pipe", "pipe", "pipe"],
+        });
+        let said = "";
+        child.stderr.resume();
+        child.stdout.on("data", (chunk: Buffer) => {
+          said += chunk.toString();
+          if (from !== undefined) child.kill(from);
+        });
+        const [status, signal] = (await once(child, "close")) as [number | null, NodeJS.Signals | null];
+        return { end: signal ?? status, said, mark: readFileSync(noted).readDoubleLE(8) };
+      }
+
+      for (const [how, signal] of [
+        ["abort", "SIGABRT"],
+        ["touch-what-is-gone", "SIGBUS"],
+        ["touch-what-is-gone-in-a-thread", "SIGBUS"],
+        ["overflow-the-stack", "SIGSEGV"],
+        ["kill-itself", "SIGILL"],
+      ] as const) {
+        test(`${signal}: ${how}`, async () => {
+          const { end, mark } = await die(how, how === "overflow-the-stack" ? ["--stack-size=1000000"] : []);
+          assert.ok(end === signal || (sanitized && end === 99), `it ended with ${end}`);
+          assert.equal(mark, constants.signals[signal]);
+        });
+      }
+
+      test("one that another process sent leaves nothing, nor does one that cannot be caught", async () => {
+        for (const signal of ["SIGABRT", "SIGSEGV", "SIGKILL"] as const) {
+          const { end, mark } = await die("wait", [], signal);
+          assert.ok(end === signal || (sanitized && end === 99), `it ended with ${end}`);
+          assert.equal(mark, 0, signal);
+        }
+      });
+
+      test("a fault of WebAssembly's is V8's to mend: no death, no mark; nor does a thread's end leave one", async () => {
+        assert.deepEqual(await die("trap-and-live"), { end: 0, said: "memory access out of bounds\n", mark: 0 });
+      });
+    });
+
+    test("where deaths are noted must be in the first page of a file that is there; or nowhere at all", () => {
+      const path = join(directory, "deaths");
+      if (native.kind === "stand-in") {
+        assert.equal(native.markDeaths(path, 8), false);
+        return;
+      }
+      assert.throws(() => native.markDeaths(path, 8), { code: "spool.unwritable", errno: "ENOENT" });
+      assert.throws(() => native.markDeaths(directory, 8), { code: "spool.unwritable", errno: "EISDIR" });
+      writeFileSync(path, "");
+      for (const at of [-8, 4, 1 << 30]) {
+        assert.throws(() => native.markDeaths(path, at), { code: "spool.unwritable", errno: "EINVAL" });
+      }
+      assert.equal(native.markDeaths(path, 8), true);
+      assert.equal(native.markDeaths(path, 16), true, "again, and elsewhere");
+      assert.equal(statSync(path).size, 24);
     });
 
     test("a lock in no directory is a fault", () => {
