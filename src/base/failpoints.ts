@@ -23,7 +23,7 @@
  *     egress.send abort poison@x      … takes the whole process with it
  *     spool.announce throw x.example  the worker that finds a message of this queue in the spool dies
  */
-import { readFileSync, statSync } from "node:fs";
+import { readFileSync, statSync, writeSync } from "node:fs";
 
 /** The places that can fail. */
 export type Failpoint =
@@ -152,6 +152,8 @@ export function dieAsOrdered(point: Failpoint, about: string): void {
   const order = faultOrder(point, about);
   if (order === null) return;
   if (order.action === "throw") throw new Error("died on order (HIKYAKU_FAULTS)");
+  // Past all buffers: nothing of this thread gets out any more.
+  if (order.action === "loop") writeSync(2, `hikyaku: ${point} spins on order (HIKYAKU_FAULTS)\n`);
   if (order.action === "abort") process.kill(process.pid, "SIGABRT");
   // A process that was told to abort does nothing more either.
   if (order.action === "loop" || order.action === "abort") for (;;);

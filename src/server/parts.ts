@@ -126,7 +126,7 @@ export class ServerParts {
       SharedState.bellIndex(0),
       () => this.#turn(),
       () => this.supervisor.waiting,
-      (error) => events.panic(error),
+      (error) => events.panic(hands.hands.dyingOf(error)),
       (lateMs, tookMs) => {
         const histograms = this.#histograms;
         observe(histograms, Histogram.turnLagSeconds, lateMs / 1000);

@@ -1,4 +1,5 @@
 import { readFileSync, rmSync } from "node:fs";
+import { constants } from "node:os";
 import { join } from "node:path";
 import type { WorkerIndex } from "../base/brands.js";
 import type { Clock } from "../base/clock.js";
@@ -6,9 +7,9 @@ import { errnoOf, messageOf } from "../base/fault.js";
 import type { Undo } from "../base/undo.js";
 import type { CompiledConfig } from "../config/compiled.js";
 import type { Native } from "../native/binding.js";
-import { HANDS_BYTES, Hands, MAX_WORKERS } from "../protocol/layout/hands.js";
+import { DEATH_AT, DIED_OF_A_BUG, HANDS_BYTES, Hands, type Held, MAX_WORKERS } from "../protocol/layout/hands.js";
 import { messageId, nodeDigits } from "../protocol/message-id.js";
-import { doing, Strikes } from "./strikes.js";
+import { doing, End, Strikes } from "./strikes.js";
 
 /** The notes of what workers have in hand, open for this run. */
 export interface OpenHands {
@@ -21,8 +22,9 @@ export interface OpenHands {
 }
 
 /**
- * Opens the notes. What is still noted from the last run is what it died of, and counts as a strike; a stop in order
- * leaves no file.
+ * Opens the notes. What is still noted from the last run was in hand when it ended, and counts as a strike: a full one when
+ * the process died of itself, and left a sign of that, else a lesser one. A stop in order leaves no file. From here on this
+ * process leaves such a sign too.
  */
 export async function openHands(
   native: Native,
@@ -34,33 +36,63 @@ export async function openHands(
   const strikes = new Strikes(join(config.spool.path, "strikes.json"), () => clock.wallMs(), notice);
   const path = join(config.spool.path, "in-hand");
   const node = nodeDigits(config.node.nodeId);
-  const left = leftIn(path, notice);
-  for (const { shard, key, work } of left) {
-    const deaths = strikes.strike({ shard, key, work });
-    const what = `${doing(work)} message ${messageId(node, shard, key)}`;
-    notice(`the last run was ended while a worker was ${what}: strike ${deaths}`);
+  const { held: left, death } = leftIn(path, notice);
+  for (const held of left) {
+    const count = strikes.strike(held, death === 0 ? End.unknown : End.death);
+    const what = `a worker was ${doing(held.work)} message ${messageId(node, held.shard, held.key)}`;
+    const counted = death === 0 ? `perhaps not its doing, ${count} of 3` : `strike ${count}`;
+    notice(`the last run ${deathName(death)} while ${what}: ${counted}`);
   }
   undo.push(() => strikes.saved());
   await strikes.saved();
   const memory = sharedMemory(native, path, notice);
   const hands = new Hands(memory);
   hands.begin();
+  leaveSigns(native, memory, path, hands, notice, undo);
   undo.push(() => rmSync(path, { force: true }));
   return { hands, memory: memory instanceof SharedArrayBuffer ? memory : path, strikes, found: left.length };
 }
 
-function leftIn(path: string, notice: (line: string) => void) {
+/** What the last run had in hand, and how it died (see `Hands.death`). */
+function leftIn(path: string, notice: (line: string) => void): { held: readonly Held[]; death: number } {
   try {
     const bytes = readFileSync(path);
-    if (bytes.length < HANDS_BYTES) return [];
+    if (bytes.length < HANDS_BYTES) return { held: [], death: 0 };
     const left = new Hands(new Uint8Array(bytes).buffer);
-    return Array.from({ length: MAX_WORKERS }, (_, worker) => left.held(worker as WorkerIndex)).filter(
-      (held) => held !== null,
-    );
+    const all = Array.from({ length: MAX_WORKERS }, (_, worker) => left.held(worker as WorkerIndex));
+    return { held: all.filter((held) => held !== null), death: left.death };
   } catch (error) {
     if (errnoOf(error) !== "ENOENT") notice(`what the last run had in hand is not known: ${messageOf(error)}`);
-    return [];
+    return { held: [], death: 0 };
   }
+}
+
+function deathName(death: number): string {
+  if (death === 0) return "was ended";
+  if (death === DIED_OF_A_BUG) return "died of an internal error";
+  const name = Object.entries(constants.signals).find(([, number]) => number === death)?.[0];
+  return `died of ${name ?? `signal ${death}`}`;
+}
+
+/** A death of this process's own doing, by signal or by exception, is seen by the next start. */
+function leaveSigns(
+  native: Native,
+  memory: ArrayBuffer | SharedArrayBuffer,
+  path: string,
+  hands: Hands,
+  notice: (line: string) => void,
+  undo: Undo,
+): void {
+  // Without a file nothing outlives the process anyway.
+  if (memory instanceof SharedArrayBuffer) return;
+  try {
+    native.markDeaths(path, DEATH_AT);
+  } catch (error) {
+    notice(`a crash will count as an end from outside: ${messageOf(error)}`);
+  }
+  const onUncaught = (error: Error): void => void hands.dyingOf(error);
+  process.on("uncaughtExceptionMonitor", onUncaught);
+  undo.push(() => void process.off("uncaughtExceptionMonitor", onUncaught));
 }
 
 function sharedMemory(native: Native, path: string, notice: (line: string) => void): ArrayBuffer | SharedArrayBuffer {

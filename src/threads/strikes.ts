@@ -1,6 +1,7 @@
 /**
  * Messages that workers died of. The first death is a strike; at the second the message is sentenced: no worker gets it in
- * hand again, its owner moves it to quarantine.
+ * hand again, its owner moves it to quarantine. An end of the whole process that may have come from outside (SIGKILL, a loss
+ * of power, no memory) weighs less: only three of them are a sentence, or two and a death.
  *
  * Runs on   the main thread
  * Owns      the strikes, and their file in the spool, so that they count over restarts
@@ -8,8 +9,8 @@
  * On failure a file that makes no sense is told and left behind: no strikes; one that cannot be written is told, and the
  *           strikes count until the process ends
  *
- * A strike that stays alone goes when the message got through an attempt without another death, when it left the spool,
- * and after a day: a process that was killed looks like one that died.
+ * Strikes without a sentence go when the message got through an attempt without another death, when it left the spool,
+ * and after a day.
  */
 import { readFileSync } from "node:fs";
 import { open, rename, rm } from "node:fs/promises";
@@ -21,8 +22,18 @@ import { MAX_SHARDS } from "../protocol/message-id.js";
 import type { Sentence } from "../protocol/messages.js";
 import type { SettledMessages, Suspects } from "../scheduler/ports.js";
 
-/** Deaths that are a sentence. */
-const SENTENCED = 2;
+/** What ended while a message was in hand. */
+export enum End {
+  /** A worker died or hung, or the process died of itself. */
+  death = 1,
+  /** The process ended, and left no sign that it did so by itself. */
+  unknown = 2,
+}
+
+/** Weights of both ends, and the sum that is a sentence: two deaths, or three that are unknown, or one and two. */
+const DEATH_WEIGHT = 3;
+const UNKNOWN_WEIGHT = 2;
+const SENTENCED = 6;
 const MAX_STRIKES = 1024;
 const LONE_MS = 86_400_000;
 
@@ -30,6 +41,8 @@ interface Strike {
   readonly shard: ShardIndex;
   readonly key: SpoolKey;
   deaths: number;
+  /** Ends of the process that may have come from outside. */
+  unknown: number;
   /** What it was in hand for at the last death. */
   work: Work;
   /** Whether each time a session had it: then its entry can be read. */
@@ -86,28 +99,29 @@ export class Strikes implements Suspects {
     return this.#size;
   }
 
-  /** A worker, or the whole process, died with this in hand. Returns how often that has happened. */
-  strike({ shard, key, work }: Held): number {
+  /** A worker, or the whole process, ended with this in hand. Returns how often that has happened, in this manner. */
+  strike({ shard, key, work }: Held, end: End = End.death): number {
     const atMs = this.#nowMs();
     let strike = this.#find(shard, key);
     if (strike === undefined) {
       this.#forgetOld();
       if (this.#size >= MAX_STRIKES) this.#forgetOne();
-      strike = { shard, key, deaths: 0, work, onlySending: true, untouchable: false, atMs };
+      strike = { shard, key, deaths: 0, unknown: 0, work, onlySending: true, untouchable: false, atMs };
       this.#add(strike);
     }
-    strike.deaths++;
+    if (end === End.death) strike.deaths++;
+    else strike.unknown++;
     strike.work = work;
     strike.atMs = atMs;
     if (work !== Work.sending) strike.onlySending = false;
     if (work === Work.announcing || work === Work.settingAside) strike.untouchable = true;
     this.#save();
-    return strike.deaths;
+    return end === End.death ? strike.deaths : strike.unknown;
   }
 
   sentence(shard: ShardIndex, key: SpoolKey): Sentence | null {
     const strike = this.#find(shard, key);
-    return strike === undefined || strike.deaths < SENTENCED ? null : sentenceOf(strike);
+    return strike === undefined || !isSentenced(strike) ? null : sentenceOf(strike);
   }
 
   /** The message is in quarantine and its record is in the log; `gone` follows when it has left the spool. */
@@ -123,12 +137,12 @@ export class Strikes implements Suspects {
 
   /** Every sentence about a message of this shard. */
   sentencesIn(shard: ShardIndex): Sentence[] {
-    return [...(this.#shards.get(shard)?.values() ?? [])].filter(({ deaths }) => deaths >= SENTENCED).map(sentenceOf);
+    return [...(this.#shards.get(shard)?.values() ?? [])].filter(isSentenced).map(sentenceOf);
   }
 
   survived(shard: ShardIndex, key: SpoolKey): void {
     const strike = this.#find(shard, key);
-    if (strike !== undefined && strike.deaths < SENTENCED) this.gone(shard, key);
+    if (strike !== undefined && !isSentenced(strike)) this.gone(shard, key);
   }
 
   gone(shard: ShardIndex, key: SpoolKey): void {
@@ -172,13 +186,13 @@ export class Strikes implements Suspects {
   #forgetOld(): void {
     const before = this.#nowMs() - LONE_MS;
     for (const strike of this.#all()) {
-      if (strike.deaths < SENTENCED && strike.atMs < before) this.#remove(strike);
+      if (!isSentenced(strike) && strike.atMs < before) this.#remove(strike);
     }
   }
 
   #forgetOne(): void {
     const all = this.#all().sort((a, b) => a.atMs - b.atMs);
-    const victim = all.find(({ deaths }) => deaths < SENTENCED) ?? all[0];
+    const victim = all.find((strike) => !isSentenced(strike)) ?? all[0];
     if (victim !== undefined) this.#remove(victim);
   }
 
@@ -194,7 +208,10 @@ export class Strikes implements Suspects {
     }
     try {
       const read: unknown = JSON.parse(text);
-      if (Array.isArray(read) && read.length <= MAX_STRIKES && read.every(isStrike)) return read;
+      if (Array.isArray(read) && read.length <= MAX_STRIKES && read.every(isStrike)) {
+        // Versions before counted deaths only.
+        return read.map((strike) => ({ ...strike, unknown: strike.unknown ?? 0 }));
+      }
       this.#distrust("it is no list of strikes");
     } catch (error) {
       this.#distrust(messageOf(error));
@@ -203,7 +220,7 @@ export class Strikes implements Suspects {
   }
 
   #distrust(why: string): void {
-    this.#notice(`${this.#path} is left out: ${why}; deaths of workers in earlier runs do not count`);
+    this.#notice(`${this.#path} is left out: ${why}; deaths in earlier runs do not count`);
   }
 
   #save(): void {
@@ -230,19 +247,35 @@ function withoutRecorded(name: string, value: unknown): unknown {
   return name === "recorded" ? undefined : value;
 }
 
-function sentenceOf({ shard, key, deaths, work, onlySending, untouchable, recorded = false }: Strike): Sentence {
-  const reason = `${deaths} times a worker died or hung with it in hand, last while ${doing(work)} it`;
+function isSentenced({ deaths, unknown }: Strike): boolean {
+  return deaths * DEATH_WEIGHT + unknown * UNKNOWN_WEIGHT >= SENTENCED;
+}
+
+function sentenceOf(strike: Strike): Sentence {
+  const { shard, key, deaths, unknown, work, onlySending, untouchable, recorded = false } = strike;
+  const manners = [
+    deaths > 0 ? `${times(deaths)} a worker died or hung` : "",
+    unknown > 0 ? `${times(unknown)} the process ended` : "",
+  ];
+  const ends = manners.filter((manner) => manner !== "").join(" and ");
+  const reason = `${ends} with it in hand, last while ${doing(work)} it`;
   return { shard, key, reason, depth: onlySending ? "envelope" : untouchable ? "bytes" : "header", recorded };
 }
 
-function isStrike(value: unknown): value is Strike {
+function times(count: number): string {
+  return count === 1 ? "once" : `${count} times`;
+}
+
+function isStrike(value: unknown): value is Omit<Strike, "unknown"> & { unknown?: number } {
   if (typeof value !== "object" || value === null) return false;
-  const { shard, key, deaths, work, onlySending, untouchable, atMs }: { [name in keyof Strike]?: unknown } = value;
+  const { shard, key, deaths, unknown, work, onlySending, untouchable, atMs }: { [name in keyof Strike]?: unknown } =
+    value;
   return (
     isCount(shard) &&
     shard < MAX_SHARDS &&
     isCount(key) &&
     isCount(deaths) &&
+    (unknown === undefined || isCount(unknown)) &&
     isCount(work) &&
     Work[work] !== undefined &&
     typeof onlySending === "boolean" &&

@@ -7,7 +7,7 @@
  * When full nothing grows: a line per worker, as many as there can be
  * On failure a file that is not one of ours holds no notes
  *
- *     line 0      mark of the format
+ *     line 0      mark of the format, how the process died (0: no sign of it, see `DEATH_AT`)
  *     line 1 + w  shard × 8 + work (0: nothing in hand), key
  */
 import type { ShardIndex, SpoolKey, WorkerIndex } from "../../base/brands.js";
@@ -18,6 +18,10 @@ const MARK = 0x68696b01;
 export const MAX_WORKERS = 256;
 /** Size of the memory. */
 export const HANDS_BYTES: number = (1 + MAX_WORKERS) * DOUBLES * 8;
+/** Byte at which a process that dies of itself leaves the number of the signal, or {@link DIED_OF_A_BUG}. */
+export const DEATH_AT = 8;
+/** Greater than any signal: an exception that nobody caught, or a broken invariant, ended it. */
+export const DIED_OF_A_BUG = 1000;
 /** More than there are kinds of {@link Work}. */
 const WORKS = 8;
 
@@ -74,6 +78,18 @@ export class Hands {
   begin(): void {
     this.#doubles.fill(0);
     this.#doubles[0] = MARK;
+  }
+
+  /** How the process died that these notes are of: a signal's number, {@link DIED_OF_A_BUG}, 0 when it left no sign. */
+  get death(): number {
+    const cause = this.#doubles[DEATH_AT / 8] as number;
+    return this.#doubles[0] === MARK && Number.isSafeInteger(cause) && cause > 0 ? cause : 0;
+  }
+
+  /** This process is about to end of a bug of ours, this one. Returns it. */
+  dyingOf<Bug>(bug: Bug): Bug {
+    this.#doubles[DEATH_AT / 8] = DIED_OF_A_BUG;
+    return bug;
   }
 
   /** What this worker has in hand, null for nothing. */
