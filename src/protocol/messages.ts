@@ -169,6 +169,8 @@ export type UpMessage =
   | { readonly kind: "listening"; readonly listener: number; readonly host: string; readonly port: number }
   /** An entry was moved to quarantine; `row` is 0 when the scheduler never knew it. */
   | { readonly kind: "quarantined"; readonly shard: ShardIndex; readonly key: SpoolKey; readonly reason: string }
+  /** A message that must be there is not, and has its last record. */
+  | { readonly kind: "lost"; readonly shard: ShardIndex; readonly key: SpoolKey; readonly reason: string }
   /** An entry that workers died of has left the spool; the scheduler never knew it. */
   | { readonly kind: "left"; readonly shard: ShardIndex; readonly key: SpoolKey }
   /** A session cannot see this message of another worker, which may have it in memory only. */

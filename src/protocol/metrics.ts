@@ -29,7 +29,7 @@ export enum Counter {
   deferredMessages,
   deferredBytes,
   deferredStored,
-  deferredLost,
+  messagesLost,
   logsUnwritable,
   workersStuck,
   messageStrikes,
@@ -144,11 +144,11 @@ export const METRICS: readonly MetricRow[] = [
     "Messages in memory only that were stored after all",
   ),
   row(
-    Counter.deferredLost,
-    "spool_deferred_lost_total",
+    Counter.messagesLost,
+    "spool_lost_total",
     "counter",
     null,
-    "Messages in memory only that a worker's death took along",
+    "Messages that were accepted and are gone: with a worker that had them in memory only, or out of the spool",
   ),
   row(
     Counter.logsUnwritable,

@@ -31,6 +31,7 @@ import { SpoolCompaction } from "../threads/spool-compaction.js";
 import type { Strikes } from "../threads/strikes.js";
 import { Supervisor } from "../threads/supervisor.js";
 import { createLogShared } from "../worker/events/log-shared.js";
+import type { LogTail } from "../worker/events/log-tail.js";
 import { assignShards, discoverShards } from "../worker/spool/directories.js";
 import type { ServerEvents } from "./events.js";
 import { Starting } from "./starting.js";
@@ -188,10 +189,11 @@ export class ServerParts {
   }
 
   /** Nothing that a dead worker wrote and did not report may be delivered or decided twice. */
-  async #askLog(index: WorkerIndex): Promise<void> {
+  async #askLog(index: WorkerIndex): Promise<LogTail> {
     const settled = await this.rotation.lastWordsOf(index, this.shared.logReported(1 + index));
     this.#strikes.informed(settled);
     this.scheduler.lostInformed(index, settled);
     this.loop.wake();
+    return settled;
   }
 }

@@ -10,6 +10,7 @@
  * with the scheduler over rings.
  */
 import { Piscina } from "piscina";
+import { messageOf } from "../base/fault.js";
 import type { WorkerInit } from "../worker/init.js";
 
 /** See the file's header. */
@@ -38,15 +39,19 @@ export class WorkerPool {
   }
 
   /**
-   * Ends the thread with this id from outside. Returns false when there is none. The last resort for a thread that hears
+   * Ends the thread with this id from outside. Returns why it could not, null when it did. The last resort for a thread that hears
    * nothing any more: one that is inside LMDB's binding at that moment takes the process along (it cannot throw into a
    * script that is being ended, and aborts).
    */
-  async kill(threadId: number): Promise<boolean> {
+  async kill(threadId: number): Promise<string | null> {
     const thread = this.#pool.threads.find((candidate) => candidate.threadId === threadId);
-    if (thread === undefined) return false;
-    await thread.terminate();
-    return true;
+    if (thread === undefined) return `there is no thread ${threadId} any more`;
+    try {
+      await thread.terminate();
+      return null;
+    } catch (error) {
+      return messageOf(error);
+    }
   }
 
   /** Ends all threads. */

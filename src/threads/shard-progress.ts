@@ -4,7 +4,9 @@
  *
  * Runs on   the main thread, one per shard
  * Owns      the ranges of keys that remain to be announced
- * When full at most one range is added per lost worker
+ *           the messages whose end a worker wrote down without anybody knowing that they have left the spool
+ * When full at most one range is added per lost worker; as many messages as were quarantined, and those that dead workers
+ *           settled in their last turn
  * On failure nothing can fail
  *
  * A worker announces its ranges in rising order of keys, and new messages in the order of their keys, which lie behind
@@ -17,6 +19,7 @@ export class ShardProgress {
   #open: { after: number; through: number }[] = [{ after: 0, through: Number.MAX_SAFE_INTEGER }];
   #newest = 0;
   #known = false;
+  readonly #settled = new Set<number>();
 
   /** Whether a worker of this process has opened the shard, and so checked its pages. */
   get known(): boolean {
@@ -44,6 +47,16 @@ export class ShardProgress {
       }
     }
     if (key > this.#newest) this.#newest = key;
+  }
+
+  /** The message has its terminal record. Should its row be found again it merely goes, also when it cannot be read. */
+  recorded(key: number): void {
+    this.#settled.add(key);
+  }
+
+  /** Everything that has its record: what the log of earlier runs says, and what came since. */
+  settled(before: Float64Array): Float64Array {
+    return this.#settled.size === 0 ? before : Float64Array.from([...before, ...this.#settled]);
   }
 
   /** The worker has announced everything that its scan found. */

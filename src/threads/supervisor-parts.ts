@@ -14,9 +14,9 @@ export interface SupervisorEvents {
   ready(index: WorkerIndex, port: WorkerPort): void;
   /**
    * The worker died. Its link has been drained into the scheduler's sink. Its successor is started after the promise has
-   * settled.
+   * settled, and is told what the log says that the dead one settled last.
    */
-  lost(index: WorkerIndex, reason: string): Promise<void>;
+  lost(index: WorkerIndex, reason: string): Promise<LogTail>;
   /** A rare frame that is not the supervisor's business. */
   message(index: WorkerIndex, message: UpMessage): void;
   /** Something that an operator must know; one line. */

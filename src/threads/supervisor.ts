@@ -176,7 +176,7 @@ export class Supervisor {
       shards: [...progress].map(([shard, told]) => ({
         shard,
         announce: told.ranges(),
-        settled: log.settledIn(shard),
+        settled: told.settled(log.settledIn(shard)),
         newest: Math.max(log.newestIn(shard), told.newest),
         known: told.known,
         sentences: this.#parts.hands.strikes.sentencesIn(shard),
@@ -210,8 +210,12 @@ export class Supervisor {
         this.#tellToListen(seat);
         break;
       case "quarantined":
-        this.#parts.hands.strikes.recorded(message.shard, message.key);
+        this.#recorded(seat, message.shard, message.key);
         break;
+      case "lost":
+        this.#recorded(seat, message.shard, message.key);
+        this.#tellLost(message.shard, message.key, message.reason);
+        return;
       case "left":
         this.#parts.hands.strikes.gone(message.shard, message.key);
         return;
@@ -228,6 +232,18 @@ export class Supervisor {
         break;
     }
     this.#events.message(seat.index, message);
+  }
+
+  #recorded(seat: Seat, shard: ShardIndex, key: SpoolKey): void {
+    this.#parts.hands.strikes.recorded(shard, key);
+    seat.progress.get(shard)?.recorded(key);
+  }
+
+  /** With `deferred` the death of a worker has been told, and that what was in its memory only is lost. */
+  #tellLost(shard: ShardIndex, key: SpoolKey, reason: string): void {
+    const { node, spool } = this.#parts.config;
+    if (spool.durability === "deferred") return;
+    this.#events.notice(`message ${messageId(nodeDigits(node.nodeId), shard, key)} is lost: ${reason}`);
   }
 
   /** Has a message's owner store it. With its ring full it is stored a little later, by itself. */
@@ -266,7 +282,7 @@ export class Supervisor {
       case "spins":
         seat.ended = `ended by the watchdog: ${silent}, and not for waiting`;
         (shared.counters(0)[Counter.workersStuck] as number)++;
-        void this.#pool.kill(seat.threadId);
+        void this.#kill(seat);
         break;
       case "waits":
         this.#events.notice(`worker ${seat.index} has taken ${silent}; it waits for the disk, or for the processor`);
@@ -274,6 +290,12 @@ export class Supervisor {
       default:
         break;
     }
+  }
+
+  /** Ends a thread that spins. One that cannot be ended stays as it is: its seat is taken, and only a restart helps. */
+  async #kill(seat: Seat): Promise<void> {
+    const why = await this.#pool.kill(seat.threadId);
+    if (why !== null) this.#events.notice(`worker ${seat.index} spins and could not be ended: ${why}`);
   }
 
   #tellToListen(seat: Seat): void {
@@ -305,7 +327,10 @@ export class Supervisor {
       this.#seats[seat.index] = this.#launch(seat.index, seat.progress, pauseMs);
     };
     const { hands, strikes } = this.#parts.hands;
-    void Promise.all([accounted, strikes.saved()]).then(() => {
+    void Promise.all([accounted, strikes.saved()]).then(([words]) => {
+      for (const [shard, progress] of seat.progress) {
+        for (const key of words.settledIn(shard)) progress.recorded(key);
+      }
       // Only now: a strike that is not on disk yet is found here by the next start.
       hands.clear(seat.index);
       if (this.#stopping === null) seat.timer = setTimeout(replace, seat.pauseMs);

@@ -32,6 +32,7 @@ export class Decisions {
   readonly #counters: Float64Array;
   readonly #hand: Hand;
   readonly #answer: (row: Row, kind: OutcomeKind, flags: number) => void;
+  readonly #tellLost: (shard: ShardIndex, key: SpoolKey, reason: string) => void;
   /** Messages that could not be moved to quarantine yet. */
   #waiting: SetAside[] = [];
   #retryMs = 0;
@@ -41,6 +42,7 @@ export class Decisions {
    * @param hand the worker's note of what it works on.
    * @param answer tells the scheduler what became of an order: `disposed` when a terminal record is written (it leaves
    *   after the log), `returned` when none was.
+   * @param tellLost tells the supervisor that a message is lost, and has its record.
    */
   constructor(
     node: string,
@@ -50,6 +52,7 @@ export class Decisions {
     counters: Float64Array,
     hand: Hand,
     answer: (row: Row, kind: OutcomeKind, flags: number) => void,
+    tellLost: (shard: ShardIndex, key: SpoolKey, reason: string) => void,
   ) {
     this.#node = node;
     this.#durability = durability;
@@ -58,6 +61,7 @@ export class Decisions {
     this.#counters = counters;
     this.#hand = hand;
     this.#answer = answer;
+    this.#tellLost = tellLost;
   }
 
   /** The scheduler has decided about a message without a session: its record, and what follows from it. */
@@ -134,11 +138,12 @@ export class Decisions {
    * else. Its end, as far as the log is concerned.
    */
   lost(shard: ShardIndex, key: SpoolKey): void {
-    if (this.#shards.defers) (this.#counters[Counter.deferredLost] as number)++;
+    (this.#counters[Counter.messagesLost] as number)++;
     const why = this.#shards.defers
       ? "it was only in the memory of a thread that died (durability deferred)"
       : "it is not in the spool any more";
     this.#unread(shard, key, null, `lost: ${why}`);
+    this.#tellLost(shard, key, why);
   }
 
   /** An entry was damaged, or deadly, and is in quarantine now: the end of the message, as far as the log is concerned. */

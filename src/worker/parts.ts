@@ -116,6 +116,7 @@ export class Parts {
       this.#counters,
       this.#hand,
       (row, kind, flags) => this.reports.outcome(row, 0 as SessionId, kind, flags, 0),
+      (shard, key, reason) => this.reports.message({ kind: "lost", shard, key, reason }),
     );
     this.reload = new Reload({
       roomy: () => this.link.roomy,

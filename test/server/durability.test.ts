@@ -160,7 +160,7 @@ for (const workers of [1, 2]) {
     }
     assert.ok([...ends.values()].every((list) => list.length === 1));
     assert.ok(lost > 0, "the death took something along");
-    assert.equal(sum(Counter.deferredLost), [...ends.values()].flat().filter((end) => /lost:/.test(end)).length);
+    assert.equal(sum(Counter.messagesLost), [...ends.values()].flat().filter((end) => /lost:/.test(end)).length);
     assert.ok(arrived.size >= accepted.size - lost);
   });
 }

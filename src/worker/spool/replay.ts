@@ -141,9 +141,11 @@ export class Replay {
     if (wrong === null && !this.#bodyExists(header.bodyKey, key, hasBody)) wrong = "the body is missing";
     if (wrong !== null) {
       // A body under the row's own key may still be shared by sound rows; if not, it is an orphan at the end.
-      this.#target.quarantine(key, wrong);
+      if (!sentenced.passOver(key)) {
+        this.#target.quarantine(key, wrong);
+        this.quarantined++;
+      }
       if (hasBody) this.#unclaimed.add(key);
-      this.quarantined++;
       return;
     }
     if (shared) {

@@ -40,6 +40,8 @@ export class Sentenced {
   readonly #moved = new Set<SpoolKey>();
   /** Those that neither the scheduler knows nor a scan has met. */
   readonly #unmet = new Set<SpoolKey>();
+  /** Those that have their terminal record, sentenced or not, and may still have a row. */
+  #settled: ReadonlySet<number> = new Set();
   #isKnown: (key: SpoolKey) => boolean = () => false;
 
   constructor(parts: SentencedParts) {
@@ -47,21 +49,31 @@ export class Sentenced {
   }
 
   /**
-   * What is known when the shard is opened; those of `settled` have their record from an earlier run and merely go.
+   * What is known when the shard is opened; those of `settled` have their record, of an earlier worker, and merely go.
    * `isKnown`: whether the scheduler has a message, so that it asks for the removal itself.
    */
   begin(sentences: readonly Sentence[], settled: ReadonlySet<number>, isKnown: (key: SpoolKey) => boolean): void {
     this.#isKnown = isKnown;
+    this.#settled = settled;
     for (const sentence of sentences) {
       this.#sentences.set(sentence.key, sentence);
       if (!isKnown(sentence.key)) this.#unmet.add(sentence.key);
-      if (settled.has(sentence.key)) this.#moved.add(sentence.key);
     }
   }
 
   /** Whether the message was sentenced when the shard was opened. */
   has(key: SpoolKey): boolean {
     return this.#sentences.has(key);
+  }
+
+  /**
+   * A scan has met a row that cannot be read. One that has its record already, because its worker died before it was
+   * removed, is removed without another one; false for all others.
+   */
+  passOver(key: SpoolKey): boolean {
+    if (!this.#settled.has(key)) return false;
+    this.#parts.removeRow(key, 0);
+    return true;
   }
 
   /** A scan has met this row, which is one of these. Its removal is confirmed with −key, unless the scheduler knows it. */
@@ -80,7 +92,7 @@ export class Sentenced {
   /** Moves a message to quarantine, once. */
   setAside(sentence: Sentence, token: number): SetAsideResult {
     const { key } = sentence;
-    if (sentence.recorded) this.#moved.add(key);
+    if (sentence.recorded || this.#settled.has(key)) this.#moved.add(key);
     let result: SetAsideResult = "gone";
     if (!this.#moved.has(key)) {
       result = this.#move(sentence);

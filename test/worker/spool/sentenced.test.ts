@@ -190,3 +190,15 @@ test("one that is in memory only is stored first, and moved when that is asked f
   await events.when(() => events.removed.includes(9));
   assert.deepEqual(filesOf(path), [`000-${key}.eml`, `000-${key}.meta`]);
 });
+
+test("a sentence that was forgotten for too many others does not bring a second record", async (t) => {
+  const events = new Heard();
+  const { shard } = openShard(t, scratch(t), { events });
+  const key = await stored(shard, transaction(shard, "deadly", ["a"]));
+  // Its worker died between record and removal; the strike has made room for others since.
+  shard.sentenced.begin([], new Set([key]), () => true);
+  assert.equal(shard.sentenced.setAside(sentence(key, "header"), 9), "gone");
+  shard.commitNow();
+  await events.when(() => events.removed.includes(9));
+  assert.deepEqual([events.quarantined.length, shard.count()], [0, 0]);
+});
