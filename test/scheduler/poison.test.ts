@@ -123,6 +123,25 @@ test("a ring without room delays it; nothing is lost", () => {
   assert.equal(world.port.aside[0]?.key, key);
 });
 
+test("a sentence that was forgotten for too many others, before its owner could be told, is carried out all the same", () => {
+  const world = new Harness();
+  const [key] = world.accept("a.example");
+  world.turns();
+  world.sentence(key);
+  world.port.freeRoom = 0;
+  replace(world, 0);
+  world.sentenced.clear();
+  world.port.freeRoom = 1000;
+  world.after(10);
+  const [order] = world.port.aside;
+  assert.deepEqual(
+    [order?.key, order?.reason, order?.depth, order?.recorded],
+    [key, "workers died with it in hand", "header", false],
+    "and nothing is read of it that it may kill with",
+  );
+  assert.deepEqual(world.port.deliveries, []);
+});
+
 test("an attempt that came to its end speaks for the message, one that reached nobody does not", () => {
   const world = new Harness();
   const [key] = world.accept("a.example");

@@ -7,6 +7,8 @@ import { DEFAULT_PROFILE, type SinkProfile } from "../../src/sink/options.js";
 import { startSink } from "../../src/sink/sink.js";
 import { shardDirectory } from "../../src/worker/spool/directories.js";
 import { LmdbStore } from "../../src/worker/spool/lmdb-store.js";
+import { RowHeader, readHeader } from "../../src/worker/spool/row-codec.js";
+import { WriteBatch } from "../../src/worker/spool/write-batch.js";
 import {
   makeDir,
   readLog,
@@ -64,7 +66,7 @@ test("deferred: what is delivered at once never touches the spool", async (t) =>
     const content = n % 3 === 0 ? `${large}${n}` : `Subject: small\r\n\r\n${n}`;
     assert.match(await client.send("s@x.example", [`a${n}@a.example`, `b${n}@b.example`], content), /^250 /);
   }
-  await until(() => running.server.scheduler.messages === 0, "the queue to drain");
+  await until(() => arrived.size === 60 && running.server.scheduler.messages === 0, "the queue to drain");
   await client.end();
   for (let n = 0; n < 30; n++) {
     for (const recipient of [`a${n}@a.example`, `b${n}@b.example`]) {
@@ -114,9 +116,11 @@ test("deferred, two workers: sessions find what is in the other's memory; each m
     await client.end();
   };
   await Promise.all(Array.from({ length: 8 }, (_, name) => share(name)));
-  await until(() => running.server.scheduler.messages === 0, "the queue to drain");
+  await until(
+    () => arrived.size === accepted.length && running.server.scheduler.messages === 0,
+    "everything to arrive, and the queue to drain",
+  );
   assert.ok(accepted.every((recipient) => arrived.get(recipient)?.times === 1));
-  assert.equal(running.server.scheduler.core.counters.absent, 0, "whoever waited found it in the end");
   const records = readLog(dir).filter((record) => record.type !== "Reception");
   assert.equal(records.length, accepted.length);
   assert.ok(records.every((record) => record.type === "Delivery"));
@@ -130,8 +134,8 @@ for (const workers of [1, 2]) {
       { latencyMs: 100 },
     );
     const accepted = new Set<string>();
-    const share = async (name: number): Promise<void> => {
-      for (let n = 0; n < 40; n++) {
+    const share = async (name: string): Promise<void> => {
+      for (let n = 0; n < 30; n++) {
         try {
           const client = await connectAndGreet(running.port);
           const reply = await client.send("s@x.example", [`r${name}-${n}@d${n % 5}.example`], "Subject: x\r\n\r\ntext");
@@ -142,11 +146,28 @@ for (const workers of [1, 2]) {
         }
       }
     };
-    const sending = Promise.all(Array.from({ length: 8 }, (_, name) => share(name)));
-    await until(() => accepted.size > 60 && sum(Counter.deferredMessages) > 5, "mail in memory");
-    assert.ok(running.server.killWorker(0));
-    await sending;
-    await until(() => running.server.scheduler.messages === 0, "every row to be accounted for");
+    const inMemory = (): number => running.server.shared.counters(1)[Counter.deferredMessages] as number;
+    // What it has in memory may just leave before it dies: then there is another round.
+    for (let round = 0; sum(Counter.messagesLost) === 0; round++) {
+      assert.ok(round < 10, "the death took something along");
+      let sent = false;
+      const sending = Promise.all(Array.from({ length: 8 }, (_, name) => share(`${round}-${name}`))).then(() => {
+        sent = true;
+      });
+      await until(() => inMemory() > 3 || sent, "mail in memory");
+      running.server.killWorker(0);
+      await sending;
+      await until(() => running.server.workersLost > round, "the death");
+      await until(() => {
+        const ended = new Set(
+          readLog(dir)
+            .filter((record) => record.type !== "Reception")
+            .map(({ id }) => id),
+        );
+        return [...accepted].every((id) => ended.has(id));
+      }, "an end for everybody");
+      await until(() => running.server.scheduler.messages === 0, "every row to be accounted for");
+    }
     assert.ok(running.notices.some((line) => /its mail in memory only is lost/.test(line)));
     const ends = new Map<string, string[]>();
     for (const { type, id, response } of readLog(dir)) {
@@ -169,12 +190,48 @@ test("deferred: large contents in memory are each their own, also while their cl
   const { arrived, running, sum } = await scene(t, { durability: "deferred" }, { latencyMs: 30 });
   const client = await connectAndGreet(running.port);
   const content = (n: number): string => `Subject: ${n}\r\n\r\n${`${n}`.repeat(70)}\r\n`.repeat(400);
-  for (let n = 10; n < 30; n++)
-    assert.match(await client.send("s@x.example", [`r${n}@a.example`], content(n)), /^250 /);
-  assert.ok(sum(Counter.deferredMessages) > 1, "several are in memory at once");
-  await until(() => running.server.scheduler.messages === 0, "the queue to drain");
-  for (let n = 10; n < 30; n++) assert.ok(arrived.get(`r${n}@a.example`)?.content.includes(content(n)), `message ${n}`);
+  // Goes on until several have been in memory at once, however slow this machine is in between.
+  let last = 10;
+  for (let most = 0; last < 30 || most < 2; last++) {
+    assert.ok(last < 500, "several are in memory at once");
+    assert.match(await client.send("s@x.example", [`r${last}@a.example`], content(last)), /^250 /);
+    most = Math.max(most, sum(Counter.deferredMessages));
+  }
+  await until(() => arrived.size === last - 10, "all to arrive");
+  for (let n = 10; n < last; n++)
+    assert.ok(arrived.get(`r${n}@a.example`)?.content.includes(content(n)), `message ${n}`);
   await client.end();
+});
+
+test("a message that is gone from the spool has its end, is counted and told", async (t) => {
+  const { dir, running, sum } = await scene(
+    t,
+    { queue: 'retry_interval = "1s"\nmax_retry_interval = "1s"' },
+    { fallback: { bounce: 0, defer: 100 } },
+  );
+  const client = await connectAndGreet(running.port);
+  const [id] = idsOf(await client.send("s@x.example", ["gone@a.example"], "Subject: x\r\n\r\ntext"));
+  await client.end();
+  const { store } = LmdbStore.open(shardDirectory(`${dir}/var/spool`, 0 as ShardIndex), true, true);
+  const header = new RowHeader();
+  const attempted = (): boolean => {
+    store.refresh();
+    const row = store.row(store.lastKey());
+    return row !== undefined && readHeader(row, header) === null && header.attempts > 0;
+  };
+  await until(attempted, "the first attempt to be stored");
+  const batch = new WriteBatch();
+  batch.removedRows.push(store.lastKey());
+  assert.equal(await new Promise((resolve) => store.commit(batch, resolve)), null);
+  await store.close();
+  await until(() => sum(Counter.messagesLost) === 1 && running.server.scheduler.messages === 0, "its end");
+  const line = `message ${id} is lost: it is not in the spool any more`;
+  await until(() => running.notices.includes(line), "the notice");
+  const ends = readLog(dir).filter((record) => record.type === "AdminBounce");
+  assert.deepEqual(
+    ends.map((record) => [record.id, record.response.content]),
+    [[id, "lost: it is not in the spool any more"]],
+  );
 });
 
 for (const durability of ["flushed", "committed", "deferred"]) {

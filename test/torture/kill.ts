@@ -17,6 +17,8 @@ export interface KillOptions {
   readonly rounds: number;
   readonly durability: "flushed" | "committed" | "deferred";
   readonly workers: number;
+  /** See `Evidence`. */
+  readonly longestWindowMs?: number;
 }
 
 /** What the disks are asked after every so many deaths; at the end always. */
@@ -64,6 +66,7 @@ async function playRounds(
     spool: await readSpool(dir),
     deathsMs,
     mayLose: options.durability === "deferred",
+    longestWindowMs: options.longestWindowMs ?? Number.POSITIVE_INFINITY,
   });
   let startMs = 1000;
   for (let round = 1; round <= options.rounds; round++) {
