@@ -17,6 +17,5 @@ export class Agenda {
   readonly roomy = new Chain<EgressPath>();
   /** Paths whose whole ready queue is being failed. */
   readonly failing = new Chain<EgressPath>();
-  readonly queueAlarms = new Alarms<ScheduledQueue>();
   readonly pathAlarms = new Alarms<EgressPath>();
 }

@@ -60,7 +60,10 @@ function auditQueue(core: Core, queue: ScheduledQueue, listed: Uint8Array): void
     "a queue's rows are the sum of its states",
   );
   assert(queue.emptyLink.linked === (queue.rows === 0), "empty queues are known as such");
-  assert(queue.rows > 0 || queue.alarm.slot >= 0, "an empty queue will be reaped");
+  if (queue.rows === 0) {
+    const reapMs = queue.emptySinceMs + queue.config.reapIntervalMs;
+    assert(core.queues.nextReapMs() <= reapMs, "an empty queue will be reaped");
+  }
   if (queue.due.length > 0 && queue.hold === "none") {
     assert(queue.agendaLink.chain === agenda.promotable, "a queue with due messages is on the agenda");
   }

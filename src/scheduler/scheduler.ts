@@ -127,7 +127,7 @@ export class Scheduler implements WorkerEvents {
   }
 
   #waitMs(work: number): number {
-    const { agenda, wheel, nowMs, blocked, stopping } = this.core;
+    const { agenda, wheel, queues, nowMs, blocked, stopping } = this.core;
     const left =
       agenda.serviceable.length +
       agenda.roomy.length +
@@ -139,7 +139,7 @@ export class Scheduler implements WorkerEvents {
     const next = Math.min(
       wheel.nextMs(),
       agenda.pathAlarms.nextMs(),
-      agenda.queueAlarms.nextMs(),
+      queues.nextReapMs(),
       this.#sweep.nextMs(),
       blocked ? nowMs + ROOM_RETRY_MS : Number.POSITIVE_INFINITY,
     );
