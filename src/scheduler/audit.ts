@@ -76,8 +76,8 @@ function auditQueue(core: Core, queue: ScheduledQueue, listed: Uint8Array): void
     for (const list of lane.lists) length += walk(core, list, State.ready, listed);
     assert(length === lane.length, "a lane knows its length");
     assert(lane.activeLink.linked === length > 0, "a lane with messages is in its path's round");
-    assert(queue.hold !== "parked" || lane.parkedLink.linked, "a parked queue waits behind each of its paths");
-    assert(queue.hold === "parked" || !lane.parkedLink.linked, "only parked queues wait behind paths");
+    assert(queue.hold !== "parked" || lane.parked, "a parked queue waits behind each of its paths");
+    assert(queue.hold === "parked" || !lane.parked, "only parked queues wait behind paths");
     ready += length;
   }
   assert(ready === queue.counts[State.ready], "ready rows are in lanes");

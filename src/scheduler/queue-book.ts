@@ -127,7 +127,7 @@ export class QueueBook {
     queue.gone = true;
     queue.emptyLink.leave();
     queue.agendaLink.leave();
-    for (const lane of queue.lanes) lane?.parkedLink.leave();
+    for (const lane of queue.lanes) lane?.unpark();
     this.#byName.delete(queue.name);
     this.#byHandle[queue.handle] = null;
     this.#freeHandles.push(queue.handle);

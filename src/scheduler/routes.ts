@@ -104,7 +104,7 @@ export class Routes {
   }
 
   #empty(lane: Lane): void {
-    lane.parkedLink.leave();
+    lane.unpark();
     // From the end, since each goes to the front: the order stays.
     for (const list of lane.lists) while (list.tail !== 0) this.#core.placement.giveBack(list.tail as Row);
     this.#core.agenda.serviceable.ensure(lane.path.serviceLink);

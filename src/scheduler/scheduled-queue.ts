@@ -42,6 +42,8 @@ export class ScheduledQueue {
   rows = 0;
 
   hold: Hold = "none";
+  /** Woken for room on a path, and has had none of it yet. */
+  woken = false;
   /** The last answer of the router, null before the first. */
   route: Route | null = null;
   /** Until when the route holds, steady clock ms. */

@@ -91,6 +91,27 @@ test("a huge campaign does not hold up a small queue on the same path", () => {
   assert.ok(before < 40, `${before} messages of the campaign went first`);
 });
 
+test("a queue that was woken in vain has the room first the next time", () => {
+  const world = new Harness();
+  world.paths.set("site", { connectionLimit: 4, maxReady: 16 });
+  oneSite(world, "bulk.example", "reset.example");
+  world.accept("bulk.example", 5000);
+  world.turns();
+  const small = new Set(world.accept("reset.example", 3));
+  world.turns();
+  assert.equal(world.scheduler.core.queues.find("reset.example")?.hold, "parked", "behind the campaign");
+  let before = 0;
+  for (let rounds = 0; small.size > 0; rounds++) {
+    assert.ok(rounds < 30, "the campaign does not take all of the room each time");
+    for (const delivery of [...world.port.deliveries]) {
+      if (!small.delete(delivery.key)) before++;
+      world.answer(delivery);
+    }
+    world.turns();
+  }
+  assert.ok(before < 60, `${before} messages of the campaign went first`);
+});
+
 test("queues of one path share it by their weights, and large messages count for more", () => {
   const world = new Harness();
   world.paths.set("site", { connectionLimit: 1, maxReady: 1000 });
