@@ -102,7 +102,8 @@ function auditPath(core: Core, path: EgressPath): void {
   const stuck = ready.length > 0 && path.sessions === 0 && !core.stopping;
   const anybody = core.workers.ports.some((port) => port !== null);
   if (stuck && anybody && !path.failing) {
-    assert(path.serviceLink.linked || path.alarm.slot >= 0, "a path with messages and no session is looked after");
+    const awaited = path.alarm.slot >= 0 || path.heldLink.linked;
+    assert(path.serviceLink.linked || awaited, "a path with messages and no session is looked after");
   }
 }
 
@@ -116,15 +117,21 @@ function auditOwed(core: Core, listed: Uint8Array): void {
 }
 
 function auditSessions(core: Core): void {
+  let closing = 0;
   const perPath = new Map<EgressPath, { all: number; closing: number }>();
   for (const session of core.sessions.all()) {
     const seen = perPath.get(session.path) ?? { all: 0, closing: 0 };
     seen.all++;
-    if (session.state === "closing") seen.closing++;
+    if (session.state === "closing") {
+      seen.closing++;
+      closing++;
+    }
     perPath.set(session.path, seen);
     const inHand = session.row !== 0;
     assert(inHand === (session.state === "opening" || session.state === "busy"), "a session is busy with a message");
     assert(session.freeLink.linked === (session.state === "idle"), "an idle session is free or leaves");
+    const free = session.freeLink.chain === session.path.free;
+    assert(session.spareLink.linked === free, "free sessions are known as such");
     assert(core.workers.ports[session.worker] !== null, "a session lives on a living worker");
     if (inHand) assert(core.table.session[session.row] === session.id, "session and row name each other");
   }
@@ -134,6 +141,7 @@ function auditSessions(core: Core): void {
     perPath.delete(path);
   }
   assert(perPath.size === 0, "every session's path exists");
+  assert(core.sessions.closing === closing, "closing sessions are counted");
 }
 
 /** Follows a list, checks its links and its length, and marks its rows. */

@@ -11,8 +11,6 @@ import { pathSuspended } from "./suspension.js";
 
 /** Frames of a ring that are left for what outcomes need (`reschedule`, `retire`). */
 const KEPT_ROOM = 8;
-/** When a path tries again whose sessions are held back; others' sessions that end make room. */
-const HELD_BACK_MS = 250;
 /** `open` and the `deliver` that follows it. */
 const OPENING_FRAMES = 2;
 
@@ -62,6 +60,31 @@ export class Dispatch {
     return work;
   }
 
+  /** Lets paths in that were held back by the limit of all sessions, as many as there is room for, at most `max`. */
+  letIn(max: number): number {
+    const { agenda, sessions, sessionLimit, stopping } = this.#core;
+    if (agenda.held.length === 0) return 0;
+    let work = 0;
+    for (let room = sessionLimit - sessions.size; (room > 0 || stopping) && work < max; room--, work++) {
+      const path = agenda.held.shift();
+      if (path === null) return work;
+      // Before those whose sessions would take the room again.
+      if (!path.serviceLink.linked) agenda.serviceable.prepend(path.serviceLink);
+    }
+    return work;
+  }
+
+  /** Closes sessions that nobody needs now, the ones free longest, for paths that are held back; at most `max`. */
+  makeRoom(max: number): number {
+    const { agenda, sessions } = this.#core;
+    let work = 0;
+    while (work < max && sessions.closing < agenda.held.length && sessions.spare.first !== null) {
+      if (!this.#close(sessions.spare.first.owner, CloseReason.idle)) break;
+      work++;
+    }
+    return work;
+  }
+
   #serve(path: EgressPath): number {
     const { stopping, paths, nowMs } = this.#core;
     this.#closeLeaving(path);
@@ -85,6 +108,7 @@ export class Dispatch {
         continue;
       }
       session.freeLink.leave();
+      session.spareLink.leave();
       session.state = "busy";
       this.#handOver(path, session, port);
       handedOut++;
@@ -104,7 +128,7 @@ export class Dispatch {
       }
       if (sessions.size >= this.#core.sessionLimit) {
         this.#core.counters.heldBack++;
-        agenda.pathAlarms.ringBy(path.alarm, nowMs + HELD_BACK_MS);
+        agenda.held.ensure(path.heldLink);
         break;
       }
       const port = this.#workerFor(path);
@@ -173,16 +197,20 @@ export class Dispatch {
     }
   }
 
-  #close(session: Session, reason: CloseReason): void {
+  /** False when its worker has no room to be told. */
+  #close(session: Session, reason: CloseReason): boolean {
     const port = this.#core.workers.ports[session.worker];
     if (port === null || port.room() === 0) {
       this.#tryLater(session.path);
-      return;
+      return false;
     }
     port.close(session.id, reason);
     session.freeLink.leave();
+    session.spareLink.leave();
     session.state = "closing";
     session.path.closing++;
+    this.#core.sessions.closing++;
+    return true;
   }
 
   #failPath(path: EgressPath, max: number): number {
