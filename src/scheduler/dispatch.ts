@@ -107,10 +107,12 @@ export class Dispatch {
         this.#tryLater(path);
         continue;
       }
+      const row = this.#choose(path, session.worker);
+      if (row === 0) break;
       session.freeLink.leave();
       session.spareLink.leave();
       session.state = "busy";
-      this.#handOver(path, session, port);
+      this.#handOver(row, session, port);
       handedOut++;
     }
     return handedOut;
@@ -133,19 +135,27 @@ export class Dispatch {
       }
       const port = this.#workerFor(path);
       if (port === null) break;
+      const row = this.#choose(path, port.index);
+      if (row === 0) break;
       const session = sessions.open(path, port.index);
       path.sessions++;
       this.#core.counters.sessionsOpened++;
       port.open(session.id, path.definition.id);
-      this.#handOver(path, session, port);
+      this.#handOver(row, session, port);
       opened++;
     }
     return opened;
   }
 
-  #handOver(path: EgressPath, session: Session, port: WorkerPort): void {
+  /** The next message for a session of `worker`, 0 when there is none; what killed twice meanwhile is set aside. */
+  #choose(path: EgressPath, worker: WorkerIndex): Row {
+    let row = path.ready.choose(worker);
+    while (row !== 0 && this.#core.placement.setAsideIfSentenced(row)) row = path.ready.choose(worker);
+    return row;
+  }
+
+  #handOver(row: Row, session: Session, port: WorkerPort): void {
     const { table, placement } = this.#core;
-    const row = path.ready.choose(session.worker);
     placement.handOver(row, session.id);
     session.row = row;
     port.deliver(session.id, row, table.shard[row] as ShardIndex, table.key[row] as SpoolKey, table.attempts[row]);
