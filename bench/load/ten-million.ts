@@ -17,20 +17,24 @@ import { Scheduler } from "../../src/scheduler/scheduler.js";
 import { pathConfig, queueConfig } from "../../test/scheduler/support.js";
 
 const { values } = parseArgs({
-  options: { count: { type: "string", default: "10000000" }, turns: { type: "string", default: "20000" } },
+  options: {
+    count: { type: "string", default: "10000000" },
+    turns: { type: "string", default: "20000" },
+    spread: { type: "string", default: "3600000" },
+  },
 });
 const count = Number(values.count);
 const turns = Number(values.turns);
+/** Waiting messages come due over this long after the fill; with 0 all in the same moment. */
+const SPREAD_MS = Number(values.spread);
 const QUEUES = 100_000;
 const SITES = 1000;
 const RING = 8192;
 const TURN_MS = 10;
-/** Waiting messages come due over this long after the fill. */
-const SPREAD_MS = 3_600_000;
 const NEW_PER_TURN = 40;
 
 // Waiting longer than the queue's back-off is not believed of a message.
-const queue = queueConfig({ retryIntervalMs: 2 * SPREAD_MS });
+const queue = queueConfig({ retryIntervalMs: 2 * Math.max(SPREAD_MS, 3_600_000) });
 const path = pathConfig({ connectionLimit: 4, maxDeliveriesPerConnection: 1000, idleTimeoutMs: 60_000 });
 const policy: Policy = {
   queue: () => queue,
@@ -99,7 +103,7 @@ class MixPort implements WorkerPort {
       // A step that is prime to the number of queues: neighbours in time are of different queues.
       this.#next = (this.#next + 7919) % QUEUES;
       const nowMs = this.#clock.steadyMs();
-      const dueMs = this.waiting ? nowMs + 600_000 + ((this.toAnnounce * 104_729) % SPREAD_MS) : 0;
+      const dueMs = this.waiting ? nowMs + 600_000 + ((this.toAnnounce * 104_729) % Math.max(1, SPREAD_MS)) : 0;
       const key: SpoolKey = this.#keys.next(nowMs);
       const ref = (this.#next + 1) as QueueRef;
       sink.accepted(this.index, 0 as ShardIndex, key, ref, 4096, this.waiting ? 1 : 0, dueMs);

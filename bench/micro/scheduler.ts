@@ -7,11 +7,13 @@
  *   scheduler: steady          512 messages come with each turn; each is delivered by its owner in the turn after
  *   scheduler: backlog         all messages come first, then all are delivered
  *   scheduler: two workers     half of the messages are delivered by the other worker (`retire`), one in ten fails once
+ *   scheduler: domains         each message is of a domain of its own, of which there are ever more
  *   scheduler: waiting         resident bytes for each of a million messages that wait for their next attempt
  */
 import type { PathId, QueueRef, Row, SessionId, ShardIndex, SpoolKey, WorkerIndex } from "../../src/base/brands.js";
 import { ManualClock } from "../../src/base/clock.js";
 import { SeededRandom } from "../../src/base/random.js";
+import type { PoolConfig } from "../../src/config/compiled.js";
 import { OutcomeFlag, OutcomeKind, SessionChange } from "../../src/protocol/layout/frames.js";
 import { SpoolKeys } from "../../src/protocol/message-id.js";
 import type { Policy, Router, WorkerEvents, WorkerPort } from "../../src/scheduler/ports.js";
@@ -20,15 +22,18 @@ import { pathConfig, queueConfig } from "../../test/scheduler/support.js";
 
 const MESSAGES = 1_000_000;
 const QUEUES = 100;
+/** Numbers that a worker gives to names of queues before it begins anew. */
+const REFS = 65_536;
 const SITES = 8;
 const RING = 16_384;
 
 const queue = queueConfig();
 const path = pathConfig({ connectionLimit: 8, maxDeliveriesPerConnection: 1e9, idleTimeoutMs: 1e12 });
+const pool: PoolConfig = { name: "unspecified", entries: [{ name: "unspecified", weight: 1 }] };
 const policy: Policy = {
   queue: () => queue,
   path: () => path,
-  pool: (name) => ({ name, entries: [{ name: "unspecified", weight: 1 }] }),
+  pool: () => pool,
   source: (name) => ({ name, sourceAddress: null, ehloDomain: null, remotePort: null }),
 };
 const router: Router = {
@@ -46,6 +51,8 @@ class BenchPort implements WorkerPort {
   perDrain = 512;
   /** One delivery in this many fails; 0 for none. */
   failEvery = 0;
+  /** Names each message's queue anew, after none that was there before. */
+  newDomains = false;
   readonly #clock: ManualClock;
   readonly #keys = new SpoolKeys(0);
   readonly #rows = new Uint32Array(RING);
@@ -97,7 +104,8 @@ class BenchPort implements WorkerPort {
       this.#announced++;
       this.toAnnounce--;
       const key: SpoolKey = this.#keys.next(this.#clock.steadyMs());
-      const ref = (1 + (this.toAnnounce % QUEUES)) as QueueRef;
+      const ref = (1 + (this.toAnnounce % (this.newDomains ? REFS : QUEUES))) as QueueRef;
+      if (this.newDomains) sink.queueNamed(this.index, ref, `d${this.toAnnounce}.example`);
       sink.accepted(this.index, this.index as number as ShardIndex, key, ref, 1024, 0, 0);
     }
     this.#announced = 0;
@@ -201,6 +209,10 @@ waiting();
 run("scheduler: steady", 1, () => {});
 run("scheduler: backlog", 1, (port) => {
   port.perDrain = MESSAGES;
+});
+run("scheduler: domains", 1, (port) => {
+  port.newDomains = true;
+  port.perDrain = 64;
 });
 run("scheduler: two workers", 2, (port) => {
   port.failEvery = 10;

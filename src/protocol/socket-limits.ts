@@ -19,10 +19,13 @@ export function clientRoom(shared: SharedState, more: number): ClientRoom {
   return clients > maxSockets * ONE_WAY_SHARE || sockets >= maxSockets * REFUSE_SHARE ? "refused" : "served";
 }
 
-/** Sessions to mail hosts that may be open together. */
-export function sessionLimit(shared: SharedState): number {
+/**
+ * Sessions to mail hosts that may be open together.
+ * @param socketsEach 2 in sandbox mode, where the other end is this process's as well.
+ */
+export function sessionLimit(shared: SharedState, socketsEach: number): number {
   const { maxSockets } = shared;
   if (maxSockets === 0) return Number.POSITIVE_INFINITY;
   const beside = Math.floor(maxSockets * REFUSE_SHARE) - shared.sum(Counter.connectionsOpen);
-  return Math.max(1, Math.min(Math.floor(maxSockets * ONE_WAY_SHARE), beside));
+  return Math.max(1, Math.floor(Math.min(Math.floor(maxSockets * ONE_WAY_SHARE), beside) / socketsEach));
 }

@@ -17,6 +17,7 @@ export class Agenda {
   readonly roomy = new Chain<EgressPath>();
   /** Paths whose whole ready queue is being failed. */
   readonly failing = new Chain<EgressPath>();
-  readonly queueAlarms = new Alarms<ScheduledQueue>();
+  /** Paths that may open no session because of the limit of all sessions, the one that has waited longest first. */
+  readonly held = new Chain<EgressPath>();
   readonly pathAlarms = new Alarms<EgressPath>();
 }

@@ -1,4 +1,4 @@
-/** One point in time at which its owner wants to be looked at. A queue or a path has one, however much it waits for. */
+/** One point in time at which its owner wants to be looked at. A path has one, however much it waits for. */
 export class Alarm<T> {
   readonly owner: T;
   /** Steady clock, ms; Infinity when not set. */

@@ -60,7 +60,10 @@ function auditQueue(core: Core, queue: ScheduledQueue, listed: Uint8Array): void
     "a queue's rows are the sum of its states",
   );
   assert(queue.emptyLink.linked === (queue.rows === 0), "empty queues are known as such");
-  assert(queue.rows > 0 || queue.alarm.slot >= 0, "an empty queue will be reaped");
+  if (queue.rows === 0) {
+    const reapMs = queue.emptySinceMs + queue.config.reapIntervalMs;
+    assert(core.queues.nextReapMs() <= reapMs, "an empty queue will be reaped");
+  }
   if (queue.due.length > 0 && queue.hold === "none") {
     assert(queue.agendaLink.chain === agenda.promotable, "a queue with due messages is on the agenda");
   }
@@ -73,8 +76,8 @@ function auditQueue(core: Core, queue: ScheduledQueue, listed: Uint8Array): void
     for (const list of lane.lists) length += walk(core, list, State.ready, listed);
     assert(length === lane.length, "a lane knows its length");
     assert(lane.activeLink.linked === length > 0, "a lane with messages is in its path's round");
-    assert(queue.hold !== "parked" || lane.parkedLink.linked, "a parked queue waits behind each of its paths");
-    assert(queue.hold === "parked" || !lane.parkedLink.linked, "only parked queues wait behind paths");
+    assert(queue.hold !== "parked" || lane.parked, "a parked queue waits behind each of its paths");
+    assert(queue.hold === "parked" || !lane.parked, "only parked queues wait behind paths");
     ready += length;
   }
   assert(ready === queue.counts[State.ready], "ready rows are in lanes");
@@ -99,7 +102,8 @@ function auditPath(core: Core, path: EgressPath): void {
   const stuck = ready.length > 0 && path.sessions === 0 && !core.stopping;
   const anybody = core.workers.ports.some((port) => port !== null);
   if (stuck && anybody && !path.failing) {
-    assert(path.serviceLink.linked || path.alarm.slot >= 0, "a path with messages and no session is looked after");
+    const awaited = path.alarm.slot >= 0 || path.heldLink.linked;
+    assert(path.serviceLink.linked || awaited, "a path with messages and no session is looked after");
   }
 }
 
@@ -113,15 +117,21 @@ function auditOwed(core: Core, listed: Uint8Array): void {
 }
 
 function auditSessions(core: Core): void {
+  let closing = 0;
   const perPath = new Map<EgressPath, { all: number; closing: number }>();
   for (const session of core.sessions.all()) {
     const seen = perPath.get(session.path) ?? { all: 0, closing: 0 };
     seen.all++;
-    if (session.state === "closing") seen.closing++;
+    if (session.state === "closing") {
+      seen.closing++;
+      closing++;
+    }
     perPath.set(session.path, seen);
     const inHand = session.row !== 0;
     assert(inHand === (session.state === "opening" || session.state === "busy"), "a session is busy with a message");
     assert(session.freeLink.linked === (session.state === "idle"), "an idle session is free or leaves");
+    const free = session.freeLink.chain === session.path.free;
+    assert(session.spareLink.linked === free, "free sessions are known as such");
     assert(core.workers.ports[session.worker] !== null, "a session lives on a living worker");
     if (inHand) assert(core.table.session[session.row] === session.id, "session and row name each other");
   }
@@ -131,6 +141,7 @@ function auditSessions(core: Core): void {
     perPath.delete(path);
   }
   assert(perPath.size === 0, "every session's path exists");
+  assert(core.sessions.closing === closing, "closing sessions are counted");
 }
 
 /** Follows a list, checks its links and its length, and marks its rows. */

@@ -58,7 +58,7 @@ export class Core {
     this.wheel = new TimerWheel(this.table, this.nowMs);
     this.workers = new Workers(parts.ports, parts.shards);
     this.sessions = new SessionBook(this.workers.count);
-    this.queues = new QueueBook(parts.policy, this.agenda, this.workers.count);
+    this.queues = new QueueBook(parts.policy, this.workers.count);
     this.paths = new PathBook(parts.policy, this.table, this.agenda, this.workers);
     this.placement = new Placement(this);
     this.suspects = parts.suspects ?? NO_SUSPECTS;

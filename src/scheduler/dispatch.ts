@@ -11,8 +11,6 @@ import { pathSuspended } from "./suspension.js";
 
 /** Frames of a ring that are left for what outcomes need (`reschedule`, `retire`). */
 const KEPT_ROOM = 8;
-/** When a path tries again whose sessions are held back; others' sessions that end make room. */
-const HELD_BACK_MS = 250;
 /** `open` and the `deliver` that follows it. */
 const OPENING_FRAMES = 2;
 
@@ -62,6 +60,31 @@ export class Dispatch {
     return work;
   }
 
+  /** Lets paths in that were held back by the limit of all sessions, as many as there is room for, at most `max`. */
+  letIn(max: number): number {
+    const { agenda, sessions, sessionLimit, stopping } = this.#core;
+    if (agenda.held.length === 0) return 0;
+    let work = 0;
+    for (let room = sessionLimit - sessions.size; (room > 0 || stopping) && work < max; room--, work++) {
+      const path = agenda.held.shift();
+      if (path === null) return work;
+      // Before those whose sessions would take the room again.
+      if (!path.serviceLink.linked) agenda.serviceable.prepend(path.serviceLink);
+    }
+    return work;
+  }
+
+  /** Closes sessions that nobody needs now, the ones free longest, for paths that are held back; at most `max`. */
+  makeRoom(max: number): number {
+    const { agenda, sessions } = this.#core;
+    let work = 0;
+    while (work < max && sessions.closing < agenda.held.length && sessions.spare.first !== null) {
+      if (!this.#close(sessions.spare.first.owner, CloseReason.idle)) break;
+      work++;
+    }
+    return work;
+  }
+
   #serve(path: EgressPath): number {
     const { stopping, paths, nowMs } = this.#core;
     this.#closeLeaving(path);
@@ -84,9 +107,12 @@ export class Dispatch {
         this.#tryLater(path);
         continue;
       }
+      const row = this.#choose(path, session.worker);
+      if (row === 0) break;
       session.freeLink.leave();
+      session.spareLink.leave();
       session.state = "busy";
-      this.#handOver(path, session, port);
+      this.#handOver(row, session, port);
       handedOut++;
     }
     return handedOut;
@@ -104,24 +130,32 @@ export class Dispatch {
       }
       if (sessions.size >= this.#core.sessionLimit) {
         this.#core.counters.heldBack++;
-        agenda.pathAlarms.ringBy(path.alarm, nowMs + HELD_BACK_MS);
+        agenda.held.ensure(path.heldLink);
         break;
       }
       const port = this.#workerFor(path);
       if (port === null) break;
+      const row = this.#choose(path, port.index);
+      if (row === 0) break;
       const session = sessions.open(path, port.index);
       path.sessions++;
       this.#core.counters.sessionsOpened++;
       port.open(session.id, path.definition.id);
-      this.#handOver(path, session, port);
+      this.#handOver(row, session, port);
       opened++;
     }
     return opened;
   }
 
-  #handOver(path: EgressPath, session: Session, port: WorkerPort): void {
+  /** The next message for a session of `worker`, 0 when there is none; what killed twice meanwhile is set aside. */
+  #choose(path: EgressPath, worker: WorkerIndex): Row {
+    let row = path.ready.choose(worker);
+    while (row !== 0 && this.#core.placement.setAsideIfSentenced(row)) row = path.ready.choose(worker);
+    return row;
+  }
+
+  #handOver(row: Row, session: Session, port: WorkerPort): void {
     const { table, placement } = this.#core;
-    const row = path.ready.choose(session.worker);
     placement.handOver(row, session.id);
     session.row = row;
     port.deliver(session.id, row, table.shard[row] as ShardIndex, table.key[row] as SpoolKey, table.attempts[row]);
@@ -173,16 +207,20 @@ export class Dispatch {
     }
   }
 
-  #close(session: Session, reason: CloseReason): void {
+  /** False when its worker has no room to be told. */
+  #close(session: Session, reason: CloseReason): boolean {
     const port = this.#core.workers.ports[session.worker];
     if (port === null || port.room() === 0) {
       this.#tryLater(session.path);
-      return;
+      return false;
     }
     port.close(session.id, reason);
     session.freeLink.leave();
+    session.spareLink.leave();
     session.state = "closing";
     session.path.closing++;
+    this.#core.sessions.closing++;
+    return true;
   }
 
   #failPath(path: EgressPath, max: number): number {

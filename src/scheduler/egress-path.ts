@@ -50,6 +50,8 @@ export class EgressPath {
   idleSinceMs = 0;
   readonly serviceLink = new Link<EgressPath>(this);
   readonly roomyLink = new Link<EgressPath>(this);
+  /** Among the paths that wait for others' sessions to end. */
+  readonly heldLink = new Link<EgressPath>(this);
   readonly failingLink = new Link<EgressPath>(this);
   /** Among the paths that are idle. */
   readonly idleLink = new Link<EgressPath>(this);

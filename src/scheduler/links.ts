@@ -40,6 +40,18 @@ export class Chain<T> {
     this.length++;
   }
 
+  /** Adds at the front. The link must be in no chain. */
+  prepend(link: Link<T>): void {
+    assert(link.chain === null, "a link is in one chain at most");
+    link.chain = this;
+    link.prev = null;
+    link.next = this.first;
+    if (this.first === null) this.last = link;
+    else this.first.prev = link;
+    this.first = link;
+    this.length++;
+  }
+
   /** Adds at the end unless it is in a chain already. */
   ensure(link: Link<T>): void {
     if (link.chain === null) this.append(link);

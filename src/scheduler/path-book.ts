@@ -109,6 +109,7 @@ export class PathBook {
     path.idleLink.leave();
     path.serviceLink.leave();
     path.roomyLink.leave();
+    path.heldLink.leave();
     this.#agenda.pathAlarms.clear(path.alarm);
     this.#byKey.delete(path.key);
     this.#byName.delete(path.definition.name);

@@ -25,6 +25,11 @@ export class PriorityRing<T> {
     if (link.chain === null) this.#chainOf(priority).append(link);
   }
 
+  /** Adds at the front of its class; does nothing when the link is in a chain. */
+  addFirst(link: Link<T>, priority: number): void {
+    if (link.chain === null) this.#chainOf(priority).prepend(link);
+  }
+
   /** The first chain that is not empty; null when all are. */
   first(): Chain<T> | null {
     for (let i = 0; i < this.#classes.length; i++) {

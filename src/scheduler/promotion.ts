@@ -21,7 +21,8 @@ const NULL_DOMAIN = "null";
 
 /**
  * From due to ready: each queue on the agenda moves a batch, its weighted turn chooses the source for each message.
- * A queue whose every path is full is parked behind all of them and woken once, by whichever has room first.
+ * A queue whose every path is full is parked behind all of them and woken once, by whichever has room first. One that
+ * finds the room taken, by a queue that was woken with it, keeps its place at the front: the other has gone to the end.
  */
 export class Promotion {
   readonly #core: Core;
@@ -125,6 +126,7 @@ export class Promotion {
       this.#park(queue);
       return false;
     }
+    queue.woken = false;
     this.#core.placement.makeReady(row, lane);
     return true;
   }
@@ -150,12 +152,14 @@ export class Promotion {
   #park(queue: ScheduledQueue): void {
     queue.hold = "parked";
     this.#core.counters.parked++;
-    for (const lane of queue.lanes) lane?.path.ready.park(lane);
+    for (const lane of queue.lanes) lane?.path.ready.park(lane, queue.woken);
+    queue.woken = false;
   }
 
   #unpark(queue: ScheduledQueue): void {
     queue.hold = "none";
-    for (const lane of queue.lanes) lane?.parkedLink.leave();
+    queue.woken = true;
+    for (const lane of queue.lanes) lane?.unpark();
     if (queue.due.length > 0) this.#core.agenda.promotable.ensure(queue.agendaLink);
   }
 }

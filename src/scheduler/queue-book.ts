@@ -1,11 +1,11 @@
 import { assert } from "../base/assert.js";
 import type { QueueRef, WorkerIndex } from "../base/brands.js";
+import type { PoolConfig } from "../config/compiled.js";
 import { parseQueueName } from "../protocol/queue-name.js";
-import type { Agenda } from "./agenda.js";
-import { Chain } from "./links.js";
+import { EmptyQueues } from "./empty-queues.js";
 import type { Policy } from "./ports.js";
 import { ScheduledQueue } from "./scheduled-queue.js";
-import { compilePool } from "./source-choice.js";
+import { compilePool, type Pool } from "./source-choice.js";
 
 /** Queues without messages that are kept for their next one; beyond this the one that is empty longest goes at once. */
 const MAX_EMPTY = 20_000;
@@ -19,19 +19,19 @@ const MAX_EMPTY = 20_000;
  */
 export class QueueBook {
   readonly #policy: Policy;
-  readonly #agenda: Agenda;
   readonly #byName = new Map<string, ScheduledQueue>();
   /** From 1: handle 0 is nobody's. */
   readonly #byHandle: (ScheduledQueue | null)[] = [null];
   readonly #freeHandles: number[] = [];
-  readonly #empty = new Chain<ScheduledQueue>();
+  readonly #empty = new EmptyQueues();
+  /** What was made of each pool's configuration: one object for all of its queues. */
+  readonly #pools = new WeakMap<PoolConfig, Pool>();
   /** By worker, by number: the name, and the handle that it had when it was last used. */
   readonly #names: string[][];
   readonly #handles: number[][];
 
-  constructor(policy: Policy, agenda: Agenda, workers: number) {
+  constructor(policy: Policy, workers: number) {
     this.#policy = policy;
-    this.#agenda = agenda;
     this.#names = Array.from({ length: workers }, () => []);
     this.#handles = Array.from({ length: workers }, () => []);
   }
@@ -53,9 +53,9 @@ export class QueueBook {
     return this.#byHandle[handle] as ScheduledQueue;
   }
 
-  /** A worker has given a name a number. The queue itself comes with its first message. */
+  /** A worker has given a name a number. The queue itself comes, or is found, with its first message. */
   name(worker: WorkerIndex, ref: QueueRef, name: string): void {
-    this.#names[worker][ref] = this.#byName.get(name)?.name ?? name;
+    this.#names[worker][ref] = name;
     this.#handles[worker][ref] = 0;
   }
 
@@ -85,20 +85,21 @@ export class QueueBook {
   /** The last message has left the queue. */
   emptied(queue: ScheduledQueue, nowMs: number): void {
     queue.emptySinceMs = nowMs;
-    this.#empty.append(queue.emptyLink);
-    this.#agenda.queueAlarms.ringBy(queue.alarm, nowMs + queue.config.reapIntervalMs);
-    if (this.#empty.length > MAX_EMPTY) this.#reap((this.#empty.first as { owner: ScheduledQueue }).owner);
+    this.#empty.add(queue);
+    if (this.#empty.length > MAX_EMPTY) this.#reap(this.#empty.longest() as ScheduledQueue);
   }
 
-  /** Removes queues that have been empty for their reap interval, at most `max`; returns how many it looked at. */
+  /** When the next queue is to be reaped; Infinity when none is empty. */
+  nextReapMs(): number {
+    return this.#empty.nextMs();
+  }
+
+  /** Removes queues that have been empty for their reap interval, at most `max`; returns how many. */
   reap(nowMs: number, max: number): number {
-    for (let seen = 0; seen < max; seen++) {
-      const queue = this.#agenda.queueAlarms.ring(nowMs);
-      if (queue === null) return seen;
-      if (queue.rows > 0) continue;
-      const reapMs = queue.emptySinceMs + queue.config.reapIntervalMs;
-      if (reapMs > nowMs) this.#agenda.queueAlarms.ringBy(queue.alarm, reapMs);
-      else this.#reap(queue);
+    for (let reaped = 0; reaped < max; reaped++) {
+      const queue = this.#empty.due(nowMs);
+      if (queue === null) return reaped;
+      this.#reap(queue);
     }
     return max;
   }
@@ -107,19 +108,26 @@ export class QueueBook {
     const handle = this.#freeHandles.pop() ?? this.#byHandle.length;
     const parts = parseQueueName(name);
     const config = this.#policy.queue(parts);
-    const pool = compilePool(this.#policy.pool(config.egressPool));
-    const queue = new ScheduledQueue(handle, name, parts, config, pool);
+    const queue = new ScheduledQueue(handle, name, parts, config, this.#poolOf(config.egressPool));
     this.#byHandle[handle] = queue;
     this.#byName.set(name, queue);
     return queue;
+  }
+
+  #poolOf(name: string): Pool {
+    const config = this.#policy.pool(name);
+    const known = this.#pools.get(config);
+    if (known !== undefined) return known;
+    const pool = compilePool(config);
+    this.#pools.set(config, pool);
+    return pool;
   }
 
   #reap(queue: ScheduledQueue): void {
     queue.gone = true;
     queue.emptyLink.leave();
     queue.agendaLink.leave();
-    for (const lane of queue.lanes) lane?.parkedLink.leave();
-    this.#agenda.queueAlarms.clear(queue.alarm);
+    for (const lane of queue.lanes) lane?.unpark();
     this.#byName.delete(queue.name);
     this.#byHandle[queue.handle] = null;
     this.#freeHandles.push(queue.handle);

@@ -24,14 +24,31 @@ export class Lane {
   deficit = 0;
   /** Among the lanes that have messages. */
   readonly activeLink = new Link<Lane>(this);
-  /** Among the lanes whose queue is parked. */
-  readonly parkedLink = new Link<Lane>(this);
+  /** Among the lanes whose queue is parked; null until it was parked once. */
+  #parkedLink: Link<Lane> | null = null;
 
   constructor(queue: ScheduledQueue, path: EgressPath, index: number, workers: number) {
     this.queue = queue;
     this.path = path;
     this.index = index;
     this.lists = Array.from({ length: workers }, () => new RowList());
+  }
+
+  /** Its queue waits for room on this path. */
+  get parked(): boolean {
+    return this.#parkedLink?.linked ?? false;
+  }
+
+  /** Waits among those, by its queue's priority; `first`: before those of the same one. */
+  park(among: PriorityRing<Lane>, first: boolean): void {
+    this.#parkedLink ??= new Link<Lane>(this);
+    if (first) among.addFirst(this.#parkedLink, this.queue.config.priority);
+    else among.add(this.#parkedLink, this.queue.config.priority);
+  }
+
+  /** Waits no longer. */
+  unpark(): void {
+    this.#parkedLink?.leave();
   }
 
   /** The row that a session of `worker` takes next: of its own list, else of the longest other one; 0 when empty. */
@@ -129,9 +146,9 @@ export class ReadyQueue {
     return chain === null ? (0 as Row) : (chain.first as Link<Lane>).owner.first(0 as WorkerIndex);
   }
 
-  /** Puts a lane among those that wait for room. */
-  park(lane: Lane): void {
-    this.#parked.add(lane.parkedLink, lane.queue.config.priority);
+  /** Puts a lane among those that wait for room, at the front when it was woken in vain. */
+  park(lane: Lane, first: boolean): void {
+    lane.park(this.#parked, first);
   }
 
   /** The lanes to wake next, by priority, or null when none is parked. */

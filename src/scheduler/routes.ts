@@ -5,12 +5,18 @@ import type { Router } from "./ports.js";
 import type { Lane } from "./ready-queue.js";
 import type { ScheduledQueue } from "./scheduled-queue.js";
 
+/** An answer of the router that waits for the next turn. */
+interface Noted {
+  readonly queue: ScheduledQueue;
+  readonly route: Route;
+}
+
 /** An answer is used for this long at least, or a time to live of 0 would ask for each message. */
 const MIN_TTL_MS = 1000;
 
 /**
  * What it is:  where each queue's mail goes: questions to the router, and what its answers change.
- * Runs on:     the scheduler's thread; answers may come at any time and are only noted.
+ * Runs on:     the scheduler's thread; answers may come at any time and are only noted, unless a queue's first is known.
  * Owns:        the noted answers.
  * When full:   one question per queue at a time.
  * On failure:  an answer of kind `failed` is used like any other until its time is over.
@@ -18,7 +24,10 @@ const MIN_TTL_MS = 1000;
 export class Routes {
   readonly #core: Core;
   readonly #router: Router;
-  #noted: { readonly queue: ScheduledQueue; readonly route: Route }[] = [];
+  #noted: Noted[] = [];
+  /** Scratch: the answer to the first question of a queue when it comes at once. */
+  #atOnce: Route | null = null;
+  #asking: ScheduledQueue | null = null;
 
   constructor(core: Core, router: Router) {
     this.#core = core;
@@ -38,22 +47,44 @@ export class Routes {
     const { route } = queue;
     if (route !== null && this.#core.nowMs < queue.routeUntilMs) return route;
     if (!queue.asking) {
-      queue.asking = true;
-      this.#router.route(queue.parts, queue.config, (answer) => void this.#noted.push({ queue, route: answer }));
+      const answer = this.#ask(queue);
+      if (answer !== null) return answer;
     }
     if (route?.kind === "hosts") return route;
     queue.hold = "route";
     return null;
   }
 
+  /** Asks; returns the answer when it is a queue's first and is known: then it has no lanes that could be wrong. */
+  #ask(queue: ScheduledQueue): Route | null {
+    queue.asking = true;
+    if (queue.route === null) this.#asking = queue;
+    this.#router.route(queue.parts, queue.config, (route) => {
+      if (this.#asking === queue) this.#atOnce = route;
+      else this.#noted.push({ queue, route });
+    });
+    const route = this.#atOnce;
+    this.#asking = null;
+    this.#atOnce = null;
+    if (route !== null) this.#accept(queue, route);
+    return route;
+  }
+
   /** Puts at most `max` noted answers into force; returns how many. */
   apply(max: number): number {
+    if (this.#noted.length === 0) return 0;
     const batch = this.#noted.splice(0, max);
     for (const { queue, route } of batch) if (!queue.gone) this.#apply(queue, route);
     return batch.length;
   }
 
   #apply(queue: ScheduledQueue, route: Route): void {
+    this.#accept(queue, route);
+    if (queue.hold === "route") queue.hold = "none";
+    if (queue.due.length > 0 && queue.hold === "none") this.#core.agenda.promotable.ensure(queue.agendaLink);
+  }
+
+  #accept(queue: ScheduledQueue, route: Route): void {
     queue.asking = false;
     queue.route = route;
     queue.routeUntilMs = this.#core.nowMs + Math.max(MIN_TTL_MS, route.ttlMs);
@@ -63,8 +94,6 @@ export class Routes {
       if (queue.lanesKey !== key) this.#withdraw(queue);
       queue.lanesKey = key;
     }
-    if (queue.hold === "route") queue.hold = "none";
-    if (queue.due.length > 0 && queue.hold === "none") this.#core.agenda.promotable.ensure(queue.agendaLink);
   }
 
   /** The hosts have changed: what is ready goes back and takes the new way. */
@@ -75,7 +104,7 @@ export class Routes {
   }
 
   #empty(lane: Lane): void {
-    lane.parkedLink.leave();
+    lane.unpark();
     // From the end, since each goes to the front: the order stays.
     for (const list of lane.lists) while (list.tail !== 0) this.#core.placement.giveBack(list.tail as Row);
     this.#core.agenda.serviceable.ensure(lane.path.serviceLink);

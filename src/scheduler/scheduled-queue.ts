@@ -1,11 +1,13 @@
 import type { QueueConfig } from "../config/compiled.js";
 import type { Route } from "../protocol/messages.js";
 import type { QueueName } from "../protocol/queue-name.js";
-import { Alarm } from "./alarms.js";
 import { Link } from "./links.js";
 import { RowList, type State } from "./message-table.js";
 import type { Lane } from "./ready-queue.js";
 import { type Pool, WeightedTurn } from "./source-choice.js";
+
+/** The turn among one source, which keeps nothing: all such queues share it. */
+const SOLE_SOURCE = new WeightedTurn();
 
 /** Why a queue with due messages is not on the agenda. */
 export type Hold =
@@ -30,7 +32,7 @@ export class ScheduledQueue {
   readonly parts: QueueName;
   readonly config: QueueConfig;
   readonly pool: Pool;
-  readonly turn = new WeightedTurn();
+  readonly turn: WeightedTurn;
 
   /** Messages whose time has come, in the order in which it came. */
   readonly due = new RowList();
@@ -40,6 +42,8 @@ export class ScheduledQueue {
   rows = 0;
 
   hold: Hold = "none";
+  /** Woken for room on a path, and has had none of it yet. */
+  woken = false;
   /** The last answer of the router, null before the first. */
   route: Route | null = null;
   /** Until when the route holds, steady clock ms. */
@@ -58,7 +62,6 @@ export class ScheduledQueue {
   readonly agendaLink = new Link<ScheduledQueue>(this);
   /** Among the queues that are empty. */
   readonly emptyLink = new Link<ScheduledQueue>(this);
-  readonly alarm = new Alarm<ScheduledQueue>(this);
 
   constructor(handle: number, name: string, parts: QueueName, config: QueueConfig, pool: Pool) {
     this.handle = handle;
@@ -66,6 +69,7 @@ export class ScheduledQueue {
     this.parts = parts;
     this.config = config;
     this.pool = pool;
+    this.turn = pool.sources.length === 1 ? SOLE_SOURCE : new WeightedTurn();
     this.lanes = pool.sources.map(() => null);
   }
 

@@ -17,6 +17,8 @@ import { Takeover } from "./takeover.js";
 
 /** When to look again at a worker whose ring was full. Its next frame usually comes first. */
 const ROOM_RETRY_MS = 5;
+/** When to look again whether sessions that were held back may be opened: the limit moves with the clients, too. */
+const LIMIT_RETRY_MS = 250;
 /** Rows beyond `max_messages`, per worker, for messages that are acknowledged and still on their way in a ring. */
 const RESERVED_PER_WORKER = 32_768;
 
@@ -111,8 +113,10 @@ export class Scheduler implements WorkerEvents {
       { what: "advance the wheel", max: 2048, run: (max) => core.wheel.advance(core.nowMs, max, core.placement) },
       { what: "wake parked queues", max: 1024, run: (max) => this.#promotion.wake(max) },
       { what: "promote due messages", max: 1024, run: (max) => this.#promotion.promote(max) },
+      { what: "let in paths that were held back", max: 256, run: (max) => this.#dispatch.letIn(max) },
       { what: "ring the paths' alarms", max: 1024, run: (max) => this.#dispatch.ring(max) },
       { what: "hand out ready messages", max: 1024, run: (max) => this.#dispatch.dispatch(max) },
+      { what: "make room for paths held back", max: 256, run: (max) => this.#dispatch.makeRoom(max) },
       { what: "fail what cannot be reached", max: 256, run: (max) => this.#dispatch.failPaths(max) },
       { what: "reap empty queues", max: 1024, run: (max) => core.queues.reap(core.nowMs, max) },
       { what: "sweep for what is too old", max: 8192, run: (max) => this.#sweep.step(max) },
@@ -127,7 +131,7 @@ export class Scheduler implements WorkerEvents {
   }
 
   #waitMs(work: number): number {
-    const { agenda, wheel, nowMs, blocked, stopping } = this.core;
+    const { agenda, wheel, queues, nowMs, blocked, stopping } = this.core;
     const left =
       agenda.serviceable.length +
       agenda.roomy.length +
@@ -139,9 +143,10 @@ export class Scheduler implements WorkerEvents {
     const next = Math.min(
       wheel.nextMs(),
       agenda.pathAlarms.nextMs(),
-      agenda.queueAlarms.nextMs(),
+      queues.nextReapMs(),
       this.#sweep.nextMs(),
       blocked ? nowMs + ROOM_RETRY_MS : Number.POSITIVE_INFINITY,
+      agenda.held.length > 0 ? nowMs + LIMIT_RETRY_MS : Number.POSITIVE_INFINITY,
     );
     return Math.max(0, next - nowMs);
   }

@@ -29,6 +29,8 @@ export class Session {
   leaving: CloseReason = CloseReason.idle;
   /** Among its path's free or leaving sessions. */
   readonly freeLink = new Link<Session>(this);
+  /** Among all paths' free sessions. */
+  readonly spareLink = new Link<Session>(this);
   /** Among its worker's sessions. */
   readonly workerLink = new Link<Session>(this);
 
@@ -43,6 +45,10 @@ export class Session {
 export class SessionBook {
   readonly #byId = new Map<number, Session>();
   readonly #byWorker: readonly Chain<Session>[];
+  /** Free sessions of all paths, the one that has been free longest first. */
+  readonly spare = new Chain<Session>();
+  /** Sessions that were told to close. */
+  closing = 0;
   #last = 0;
 
   constructor(workers: number) {
@@ -77,6 +83,8 @@ export class SessionBook {
     this.#byId.delete(session.id);
     session.workerLink.leave();
     session.freeLink.leave();
+    session.spareLink.leave();
+    if (session.state === "closing") this.closing--;
   }
 
   all(): IterableIterator<Session> {

@@ -113,7 +113,10 @@ export class Settlement {
     if (kind === OutcomeKind.returned) this.#leave(session, CloseReason.pathGone);
     else if (session.deliveries >= path.config.maxDeliveriesPerConnection)
       this.#leave(session, CloseReason.maxDeliveries);
-    else path.free.append(session.freeLink);
+    else {
+      path.free.append(session.freeLink);
+      this.#core.sessions.spare.append(session.spareLink);
+    }
     this.#core.agenda.serviceable.ensure(path.serviceLink);
   }
 

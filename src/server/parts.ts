@@ -61,12 +61,15 @@ export class ServerParts {
   readonly #events: ServerEvents;
   readonly #strikes: Strikes;
   readonly #histograms: Float64Array;
+  /** Sockets of this process that a session takes. */
+  readonly #socketsEach: number;
 
   /** @param undo gets what ends each part that has an end of its own. */
   constructor(config: CompiledConfig, events: ServerEvents, undo: Undo, opened: Opened) {
     const { ports, segments, hands, sink } = opened;
     this.#events = events;
     this.#strikes = hands.strikes;
+    this.#socketsEach = sink === null ? 1 : 2;
     const workers = config.threads.workers;
     const { clock } = this;
     this.shared = new SharedState(SharedState.allocate(1 + workers));
@@ -150,7 +153,7 @@ export class ServerParts {
 
   #turn(): number {
     this.supervisor.poll();
-    this.scheduler.sessionLimit = sessionLimit(this.shared);
+    this.scheduler.sessionLimit = sessionLimit(this.shared, this.#socketsEach);
     const wait = this.scheduler.turn();
     this.shared.messages = this.scheduler.messages;
     return wait;

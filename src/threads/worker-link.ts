@@ -37,7 +37,8 @@ const RARE_BYTES = 64 * 1024;
 
 const packr = new Packr({ useRecords: false });
 const unpackr = new Unpackr({ useRecords: false });
-const utf8 = new TextDecoder();
+/** Where names of queues are copied to; grows to the longest one, which is shorter than a ring. */
+let scratch = Buffer.allocUnsafeSlow(1024);
 
 /** One worker as the scheduler sees it. */
 export class WorkerLink implements WorkerPort {
@@ -238,6 +239,10 @@ export class WorkerLink implements WorkerPort {
   }
 }
 
+/** Copied out first: the worker may write there again, and decoders do not take shared memory. */
 function text(ring: RingReader, start: number, length: number): string {
-  return utf8.decode(ring.bytes.slice(start, start + length));
+  if (length > scratch.length) scratch = Buffer.allocUnsafeSlow(2 * length);
+  const { bytes } = ring;
+  for (let i = 0; i < length; i++) scratch[i] = bytes[start + i];
+  return scratch.toString("utf8", 0, length);
 }

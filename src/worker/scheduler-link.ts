@@ -55,12 +55,15 @@ export interface SchedulerCommands {
 /** The worker's side of the rings. */
 export class SchedulerLink {
   readonly #up: RingWriter;
+  /** The same memory, for text. */
+  readonly #upText: Buffer;
   readonly #down: RingReader;
   readonly #bell: Bell;
   #refs = new Map<string, QueueRef>();
 
   constructor(up: SharedArrayBuffer, down: SharedArrayBuffer, bell: Bell) {
     this.#up = new RingWriter(up);
+    this.#upText = Buffer.from(up);
     this.#down = new RingReader(down);
     this.#bell = bell;
   }
@@ -109,13 +112,13 @@ export class SchedulerLink {
       if (!this.message({ kind: "queueRefsReset" })) return 0;
       this.#refs = new Map();
     }
-    const bytes = Buffer.from(name, "utf8");
-    const at = this.#up.reserve(FrameKind.queueName, QueueNameFrame.bytes + bytes.byteLength);
+    const length = Buffer.byteLength(name, "utf8");
+    const at = this.#up.reserve(FrameKind.queueName, QueueNameFrame.bytes + length);
     if (at < 0) return 0;
     const ref = (this.#refs.size + 1) as QueueRef;
     this.#up.u32[(at + QueueNameFrame.ref) >> 2] = ref;
-    this.#up.u32[(at + QueueNameFrame.length) >> 2] = bytes.byteLength;
-    this.#up.bytes.set(bytes, at + QueueNameFrame.bytes);
+    this.#up.u32[(at + QueueNameFrame.length) >> 2] = length;
+    this.#upText.write(name, at + QueueNameFrame.bytes, length, "utf8");
     this.#refs.set(name, ref);
     return ref;
   }

@@ -481,6 +481,30 @@ test("queues and paths are forgotten when they have been empty and idle, and com
   assert.equal(world.port.defined.length, 2);
 });
 
+test("each queue is forgotten after its own reap interval, also when one with a longer one was empty before it", () => {
+  const world = new Harness();
+  world.queues.set("long.example", { reapIntervalMs: 10 * MINUTE_MS });
+  world.queues.set("short.example", { reapIntervalMs: MINUTE_MS });
+  const { queues } = world.scheduler.core;
+  for (const name of ["long.example", "short.example"]) {
+    world.accept(name);
+    world.deliverAll();
+    world.after(1000);
+  }
+  world.after(MINUTE_MS);
+  assert.deepEqual(
+    [...queues.all()].map((queue) => queue.name),
+    ["long.example"],
+  );
+  world.accept("long.example");
+  world.after(8 * MINUTE_MS);
+  world.deliverAll();
+  world.after(8 * MINUTE_MS);
+  assert.equal(queues.size, 1, "the interval counts from the last message");
+  world.after(3 * MINUTE_MS);
+  assert.equal(queues.size, 0);
+});
+
 test("a flood of queue names does not grow the books without end", () => {
   const world = new Harness();
   for (let batch = 0; batch < 8; batch++) {

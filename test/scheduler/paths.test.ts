@@ -91,6 +91,27 @@ test("a huge campaign does not hold up a small queue on the same path", () => {
   assert.ok(before < 40, `${before} messages of the campaign went first`);
 });
 
+test("a queue that was woken in vain has the room first the next time", () => {
+  const world = new Harness();
+  world.paths.set("site", { connectionLimit: 4, maxReady: 16 });
+  oneSite(world, "bulk.example", "reset.example");
+  world.accept("bulk.example", 5000);
+  world.turns();
+  const small = new Set(world.accept("reset.example", 3));
+  world.turns();
+  assert.equal(world.scheduler.core.queues.find("reset.example")?.hold, "parked", "behind the campaign");
+  let before = 0;
+  for (let rounds = 0; small.size > 0; rounds++) {
+    assert.ok(rounds < 30, "the campaign does not take all of the room each time");
+    for (const delivery of [...world.port.deliveries]) {
+      if (!small.delete(delivery.key)) before++;
+      world.answer(delivery);
+    }
+    world.turns();
+  }
+  assert.ok(before < 60, `${before} messages of the campaign went first`);
+});
+
 test("queues of one path share it by their weights, and large messages count for more", () => {
   const world = new Harness();
   world.paths.set("site", { connectionLimit: 1, maxReady: 1000 });
@@ -319,4 +340,46 @@ test("no session is opened above the limit that is set from outside; those held 
   world.scheduler.sessionLimit = 5;
   world.after(250);
   assert.equal(world.port.opened.length, 5, "by itself, when the limit is raised");
+});
+
+test("at the limit the sessions that have been free longest are closed for paths that have none", () => {
+  const world = new Harness();
+  world.scheduler.sessionLimit = 2;
+  const sites = ["a", "b", "c"].map((name) => `${name}.example`);
+  for (const site of sites.slice(0, 2)) {
+    world.accept(site);
+    world.deliverAll();
+    world.after(10);
+  }
+  assert.deepEqual([world.port.opened.length, world.port.closed.length], [2, 0], "both are free now");
+  const [oldest] = world.port.opened;
+  world.accept("c.example");
+  world.turns();
+  assert.deepEqual(
+    world.port.closed.map((close) => close.session),
+    [oldest?.session],
+    "one for one path",
+  );
+  world.confirmClosed();
+  world.turns();
+  assert.equal(world.port.opened.length, 3, "without another moment of waiting");
+  assert.equal(world.deliverAll().length, 1);
+});
+
+test("many more paths than sessions: all are served, nobody asks in a circle", () => {
+  const world = new Harness();
+  world.scheduler.sessionLimit = 10;
+  for (let at = 0; at < 200; at++) world.accept(`d${at}.example`);
+  let delivered = 0;
+  for (let rounds = 0; delivered < 200; rounds++) {
+    assert.ok(rounds < 100, `${delivered} delivered`);
+    delivered += world.deliverAll().length;
+    world.confirmClosed();
+    world.turns();
+    assert.ok(world.scheduler.sessions <= 10);
+  }
+  assert.ok(
+    world.scheduler.core.counters.heldBack <= 2 * 200,
+    `held back ${world.scheduler.core.counters.heldBack} times`,
+  );
 });

@@ -28,7 +28,7 @@ test("neither clients nor sessions take all sockets, and above the edge clients 
   };
   set(5000, 9000);
   assert.equal(clientRoom(shared, 0), "served", "no limit is known");
-  assert.equal(sessionLimit(shared), Number.POSITIVE_INFINITY);
+  assert.equal(sessionLimit(shared, 1), Number.POSITIVE_INFINITY);
   shared.maxSockets = 160;
   for (const [clients, sockets, room, sessions] of [
     [0, 0, "served", 120],
@@ -40,7 +40,8 @@ test("neither clients nor sessions take all sockets, and above the edge clients 
   ] as const) {
     set(clients, sockets);
     assert.equal(clientRoom(shared, 0), room, `${clients} clients, ${sockets} sockets`);
-    assert.equal(sessionLimit(shared), sessions, `${clients} clients`);
+    assert.equal(sessionLimit(shared, 1), sessions, `${clients} clients`);
+    assert.equal(sessionLimit(shared, 2), Math.max(1, Math.floor(sessions / 2)), "both ends are ours");
   }
   set(120, 120);
   assert.equal(clientRoom(shared, 1), "refused", "one more would be");
