@@ -17,20 +17,19 @@ import {
   until,
   writeConfig,
 } from "../support/server.js";
-import { connectAndGreet } from "../support/smtp-client.js";
+import { connectAndGreet, SmtpClient } from "../support/smtp-client.js";
 
-/** A server whose DNS names these hosts, at every domain that is asked of it. */
+/** A server whose DNS names these hosts, for each domain the first preferred. */
 async function startRelay(
   t: TestContext,
   domains: Readonly<Record<string, readonly MailHost[]>>,
-  path = "",
+  shaping = "",
 ): Promise<TestServer> {
   const dir = makeDir();
   writeFileSync(join(dir, "hosts.zone"), zoneOf(domains));
   writeConfig(dir, {
     queue: 'retry_interval = "1s"',
-    listener: 'max_message_size = "30 MB"',
-    shaping: `["default"]\nsmtp_port = ${PEER_PORT}\nprohibited_hosts = []\n${path}`,
+    shaping: `["default"]\nsmtp_port = ${PEER_PORT}\nprohibited_hosts = []\n${shaping}`,
     more: '[dns]\nhosts_file = "hosts.zone"\nservers = ["127.0.0.1:9"]\ntimeout = "1s"',
   });
   const running = await startServer(dir);
@@ -41,6 +40,32 @@ async function startRelay(
   return running;
 }
 
+/** A row of a table: a host, in a domain of the row's own. */
+interface Row {
+  readonly name: string;
+  readonly start: (t: TestContext) => Promise<MailHost | null>;
+  /** Keys of the domain's path. */
+  readonly path?: string;
+}
+
+/** Starts the hosts of all rows at once, and one relay for them; then each row is a test. */
+async function eachRow<R extends Row>(
+  t: TestContext,
+  rows: readonly R[],
+  body: (row: R, host: MailHost, relay: TestServer, domain: string) => Promise<void>,
+): Promise<void> {
+  const hosts = await Promise.all(rows.map((row) => row.start(t)));
+  const domain = (at: number): string => `row-${at}.example`;
+  const zone = Object.fromEntries(hosts.map((host, at) => [domain(at), host === null ? [] : [host]]));
+  const paths = rows.map((row, at) => (row.path === undefined ? "" : `["${domain(at)}"]\n${row.path}\n`)).join("");
+  const relay = await startRelay(t, zone, paths);
+  for (const [at, row] of rows.entries()) {
+    const host = hosts[at];
+    if (host === undefined || host === null) continue;
+    await t.test(row.name, () => body(row, host, relay, domain(at)));
+  }
+}
+
 /** Hands in a message for each recipient on its own. */
 async function send(relay: TestServer, recipients: readonly string[], content: string): Promise<void> {
   const client = await connectAndGreet(relay.port);
@@ -48,9 +73,15 @@ async function send(relay: TestServer, recipients: readonly string[], content: s
   await client.end();
 }
 
-/** What became of each recipient, once all have an outcome of one of these kinds. */
-async function outcomes(relay: TestServer, count: number, types = ["Delivery", "Bounce"]): Promise<LogRecord[]> {
-  const found = (): LogRecord[] => readLog(relay.dir).filter((record) => types.includes(record.type));
+/** What became of a domain's recipients, once so many have an outcome of one of these kinds. */
+async function outcomes(
+  relay: TestServer,
+  domain: string,
+  count: number,
+  types: readonly string[],
+): Promise<LogRecord[]> {
+  const found = (): LogRecord[] =>
+    readLog(relay.dir).filter((record) => types.includes(record.type) && record.recipient.endsWith(`@${domain}`));
   await until(() => found().length >= count, `${count} outcomes: ${JSON.stringify(readLog(relay.dir), null, 1)}`);
   return found().sort((a, b) => (a.recipient < b.recipient ? -1 : 1));
 }
@@ -81,39 +112,30 @@ const CONTENTS: Readonly<Record<string, string>> = {
   "a megabyte of dots": Array.from({ length: 16_000 }, () => `.${".".repeat(60)}`).join("\r\n"),
 };
 
-type Start = (t: TestContext) => Promise<MailHost | null>;
 const postfix =
-  (options: PostfixOptions = {}): Start =>
-  (t) =>
+  (options: PostfixOptions = {}) =>
+  (t: TestContext) =>
     startPostfix(t, options);
 const exim =
-  (options: EximOptions = {}): Start =>
-  (t) =>
+  (options: EximOptions = {}) =>
+  (t: TestContext) =>
     startExim(t, options);
 
-/** Every row: all contents, one after the other, arrive as they were handed in, and the host says how it was spoken to. */
-const INTACT: readonly {
-  readonly name: string;
-  readonly start: Start;
-  readonly says: RegExp;
-  readonly path?: string;
-}[] = [
-  { name: "Postfix, as it comes", start: postfix(), says: /status=sent/ },
-  { name: "Postfix without PIPELINING", start: postfix({ discard: ["pipelining"] }), says: /status=sent/ },
-  { name: "Postfix, PIPELINING not used", start: postfix(), says: /status=sent/, path: "enable_pipelining = false" },
-  { name: "Postfix without SIZE", start: postfix({ discard: ["size"] }), says: /status=sent/ },
-  { name: "Exim, as it comes", start: exim(), says: /Completed/ },
-  { name: "Exim without PIPELINING", start: exim({ pipelining: false }), says: /Completed/ },
+/** Hosts to which all contents go, one after the other. */
+const INTACT: readonly Row[] = [
+  { name: "Postfix, as it comes", start: postfix() },
+  { name: "Postfix without PIPELINING", start: postfix({ discard: ["pipelining"] }) },
+  { name: "Postfix, PIPELINING not used", start: postfix(), path: "enable_pipelining = false" },
+  { name: "Postfix without SIZE", start: postfix({ discard: ["size"] }) },
+  { name: "Exim, as it comes", start: exim() },
+  { name: "Exim without PIPELINING", start: exim({ pipelining: false }) },
 ];
 
-for (const row of INTACT) {
-  test(`${row.name}: contents arrive byte for byte`, async (t) => {
-    const host = await row.start(t);
-    if (host === null) return;
-    const relay = await startRelay(t, { "to.example": [host] }, row.path);
+test("contents arrive byte for byte", async (t) => {
+  await eachRow(t, INTACT, async (_row, host, relay, domain) => {
     const sent = Object.entries(CONTENTS).map(([name, body], at) => ({
       name,
-      to: `${at}@to.example`,
+      to: `${at}@${domain}`,
       text: HEADER + body,
     }));
     for (const { to, text } of sent) await send(relay, [to], text);
@@ -127,28 +149,27 @@ for (const row of INTACT) {
       assert.equal(mail.sender, "s@from.example");
       assert.ok(asHandedIn(mail) === `${text}\r\n`.replaceAll("\r\n", "\n"), `${name} is spoiled at ${host.kind}`);
     }
-    assert.match(host.log, row.says);
-    const done = await outcomes(relay, sent.length);
-    assert.ok(
-      done.every((record) => record.type === "Delivery" && record.site === "unspecified->mx1.to.example@smtp_client"),
-    );
+    const done = await outcomes(relay, domain, sent.length, ["Delivery", "Bounce"]);
+    assert.ok(done.every((record) => record.type === "Delivery"));
+    assert.ok(done.every((record) => record.site === `unspecified->mx1.${domain}@smtp_client`));
   });
-}
+});
 
-/** Every row: what a host makes of a message, and what is said of it. */
-const ANSWERS: readonly {
-  readonly name: string;
-  readonly start: Start;
+/** What a host makes of a message, and what is said of it. */
+interface AnswerRow extends Row {
+  /** Local part of the recipient. */
   readonly to: string;
   readonly body?: string;
   readonly type: "Delivery" | "Bounce" | "TransientFailure";
   readonly code: number;
   readonly text: RegExp;
-}[] = [
+}
+
+const ANSWERS: readonly AnswerRow[] = [
   {
     name: "Postfix knows no such recipient",
     start: postfix({ recipients: { "^no@": "550 5.1.1 no such user here" } }),
-    to: "no@to.example",
+    to: "no",
     type: "Bounce",
     code: 550,
     text: /no such user here/,
@@ -156,7 +177,7 @@ const ANSWERS: readonly {
   {
     name: "Postfix says later",
     start: postfix({ recipients: { "^later@": "450 4.2.0 greylisted" } }),
-    to: "later@to.example",
+    to: "later",
     type: "TransientFailure",
     code: 450,
     text: /greylisted/,
@@ -164,7 +185,7 @@ const ANSWERS: readonly {
   {
     name: "Postfix is slow",
     start: postfix({ slow: 2 }),
-    to: "r@to.example",
+    to: "r",
     type: "Delivery",
     code: 250,
     text: /queued as/,
@@ -172,7 +193,7 @@ const ANSWERS: readonly {
   {
     name: "Postfix says beforehand that it is too large",
     start: postfix({ main: { message_size_limit: 20_000 } }),
-    to: "r@to.example",
+    to: "r",
     body: "x".repeat(900).concat("\r\n").repeat(30),
     type: "Bounce",
     code: 552,
@@ -181,7 +202,7 @@ const ANSWERS: readonly {
   {
     name: "Postfix says afterwards that it is too large",
     start: postfix({ discard: ["size"], main: { message_size_limit: 20_000 } }),
-    to: "r@to.example",
+    to: "r",
     body: "x".repeat(900).concat("\r\n").repeat(30),
     type: "Bounce",
     code: 552,
@@ -190,7 +211,7 @@ const ANSWERS: readonly {
   {
     name: "Postfix takes no 8-bit text",
     start: postfix({ discard: ["8bitmime"] }),
-    to: "r@to.example",
+    to: "r",
     body: "\u00fc",
     type: "Bounce",
     code: 554,
@@ -199,7 +220,7 @@ const ANSWERS: readonly {
   {
     name: "Exim knows no such recipient",
     start: exim({ recipientAcl: "  deny local_parts = no\n       message = no such user here\n" }),
-    to: "no@to.example",
+    to: "no",
     type: "Bounce",
     code: 550,
     text: /no such user here/,
@@ -207,7 +228,7 @@ const ANSWERS: readonly {
   {
     name: "Exim says later",
     start: exim({ recipientAcl: "  defer message = greylisted\n" }),
-    to: "later@to.example",
+    to: "later",
     type: "TransientFailure",
     code: 451,
     text: /greylisted/,
@@ -215,7 +236,7 @@ const ANSWERS: readonly {
   {
     name: "Exim says beforehand that it is too large",
     start: exim({ main: { message_size_limit: 20_000 } }),
-    to: "r@to.example",
+    to: "r",
     body: "x".repeat(900).concat("\r\n").repeat(30),
     type: "Bounce",
     code: 552,
@@ -223,16 +244,112 @@ const ANSWERS: readonly {
   },
 ];
 
-for (const row of ANSWERS) {
-  test(`${row.name}: ${row.type}`, async (t) => {
-    const host = await row.start(t);
-    if (host === null) return;
-    const relay = await startRelay(t, { "to.example": [host] });
-    await send(relay, [row.to], HEADER + (row.body ?? "text"));
-    const [record] = await outcomes(relay, 1, [row.type]);
+test("what a host answers decides", async (t) => {
+  await eachRow(t, ANSWERS, async (row, host, relay, domain) => {
+    await send(relay, [`${row.to}@${domain}`], HEADER + (row.body ?? "text"));
+    const [record] = await outcomes(relay, domain, 1, [row.type]);
     assert.equal(record?.response.code, row.code, JSON.stringify(record));
     assert.match(record.response.content, row.text);
     if (row.type === "Delivery") await untilStored(host, 1);
     else assert.equal(storedMail(host).length, 0);
   });
-}
+});
+
+test("recipients of one message fare each on their own", async (t) => {
+  const host = await startPostfix(t, { recipients: { "^no@": "550 5.1.1 no", "^later@": "451 4.3.0 later" } });
+  if (host === null) return;
+  const relay = await startRelay(t, { "to.example": [host] });
+  const names = ["no", "a", "later", "b", "c"];
+  const client = await connectAndGreet(relay.port);
+  const to = names.map((name) => `${name}@to.example`);
+  assert.match(await client.send("s@from.example", to, `${HEADER}text`), /^250 /);
+  await client.end();
+  const records = await outcomes(relay, "to.example", 5, ["Delivery", "Bounce", "TransientFailure"]);
+  const first = new Map(records.toReversed().map((record) => [record.recipient.split("@")[0], record.type]));
+  const expected = { a: "Delivery", b: "Delivery", c: "Delivery", later: "TransientFailure", no: "Bounce" };
+  assert.deepEqual(Object.fromEntries([...first].sort()), expected);
+  const stored = await untilStored(host, 3);
+  assert.deepEqual(
+    stored.map((mail) => mail.recipient),
+    ["a@to.example", "b@to.example", "c@to.example"],
+  );
+});
+
+test("an address that is not ASCII goes to a host that takes it, and to no other", async (t) => {
+  const able = await startPostfix(t);
+  const unable = await startPostfix(t, { discard: ["smtputf8"] });
+  const exim = await startExim(t);
+  if (able === null || unable === null || exim === null) return;
+  const relay = await startRelay(t, { "able.example": [able], "unable.example": [unable], "exim.example": [exim] });
+  const client = await connectAndGreet(relay.port);
+  for (const domain of ["able", "unable", "exim"]) {
+    await client.say("MAIL FROM:<s@from.example> SMTPUTF8");
+    // One byte per character is what the client writes.
+    const local = Buffer.from("j\u00fcrgen").toString("latin1");
+    assert.match(await client.say(`RCPT TO:<${local}@${domain}.example>`), /^250/);
+    await client.say("DATA");
+    assert.match(await client.say(`${HEADER}text\r\n.`), /^250/);
+  }
+  await client.end();
+  const types = ["Delivery", "Bounce", "TransientFailure"];
+  const [taken, refused, second] = await Promise.all(
+    ["able", "unable", "exim"].map(async (domain) => (await outcomes(relay, `${domain}.example`, 1, types))[0]),
+  );
+  assert.deepEqual([taken?.type, second?.type], ["Delivery", "Delivery"], JSON.stringify([taken, second]));
+  assert.deepEqual([refused?.type, refused?.response.code], ["Bounce", 554]);
+  assert.match((await untilStored(able, 1))[0]?.received ?? "", /with UTF8SMTP/);
+  assert.equal(storedMail(unable).length, 0);
+});
+
+test("a host that is full says 421, and gets the mail when it has room", async (t) => {
+  const limit = { smtpd_client_connection_count_limit: 1, smtpd_client_event_limit_exceptions: "" };
+  const rows: readonly Row[] = [
+    { name: "Postfix", start: postfix({ main: limit }) },
+    { name: "Exim", start: exim({ main: { smtp_accept_max: 10, smtp_accept_max_per_host: 1 } }) },
+  ];
+  await eachRow(t, rows, async (_row, host, relay, domain) => {
+    const other = await SmtpClient.connect(host.port, host.address);
+    assert.match(other.greeting, /^220 /);
+    await send(relay, [`r@${domain}`], `${HEADER}text`);
+    const [record] = await outcomes(relay, domain, 1, ["TransientFailure"]);
+    assert.match(record?.response.content ?? "", /the greeting: 421 .*too many (concurrent )?(SMTP )?connections/i);
+    assert.equal(storedMail(host).length, 0);
+    await other.say("QUIT");
+    other.destroy();
+    await untilStored(host, 1);
+  });
+});
+
+test("the next host gets the mail that the first cannot take", async (t) => {
+  const gone = await startPostfix(t);
+  const takes = await startExim(t);
+  if (gone === null || takes === null) return;
+  await gone.stop();
+  const relay = await startRelay(t, { "to.example": [gone, takes] });
+  await send(relay, ["a@to.example", "b@to.example"], `${HEADER}text`);
+  await untilStored(takes, 2);
+  const records = await outcomes(relay, "to.example", 2, ["Delivery", "Bounce", "TransientFailure"]);
+  assert.deepEqual(
+    records.map((record) => record.type),
+    ["Delivery", "Delivery"],
+  );
+});
+
+test("300 messages over several connections to each host arrive once each", async (t) => {
+  const hosts = [await startPostfix(t), await startExim(t)] as const;
+  if (hosts[0] === null || hosts[1] === null) return;
+  const relay = await startRelay(t, { "postfix.example": [hosts[0]], "exim.example": [hosts[1]] });
+  const names = Array.from({ length: 300 }, (_, at) => `${1000 + at}`);
+  const to = names.flatMap((name) => [`${name}@postfix.example`, `${name}@exim.example`]);
+  const quarter = to.length / 4;
+  await Promise.all([0, 1, 2, 3].map((at) => send(relay, to.slice(at * quarter, (at + 1) * quarter), `${HEADER}text`)));
+  for (const host of [hosts[0], hosts[1]]) {
+    const stored = await untilStored(host, 300);
+    assert.deepEqual(
+      stored.map((mail) => mail.recipient),
+      names.map((name) => `${name}@${host.kind}.example`),
+    );
+  }
+  await until(() => relay.server.scheduler.messages === 0, "the queue to drain");
+  assert.equal(storedMail(hosts[0]).length + storedMail(hosts[1]).length, 600);
+});

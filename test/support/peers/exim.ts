@@ -107,6 +107,8 @@ function configuration(
     daemon_smtp_ports: PEER_PORT,
     host_lookup: "",
     rfc1413_query_timeout: "0s",
+    // Each message is stored at once, also the eleventh of a connection.
+    smtp_accept_queue_per_connection: 0,
     smtputf8_advertise_hosts: "*",
     pipelining_advertise_hosts: offered(options.pipelining),
     chunking_advertise_hosts: offered(options.chunking),

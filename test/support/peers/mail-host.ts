@@ -37,10 +37,13 @@ export function storedMail(host: Pick<MailHost, "maildir">): StoredMail[] {
 /** Waits until a host has stored so many messages, and returns them. */
 export async function untilStored(host: MailHost, count: number): Promise<StoredMail[]> {
   let found: StoredMail[] = [];
-  await until(() => {
-    found = storedMail(host);
-    return found.length >= count;
-  }, `${count} messages at ${host.kind}, which says:\n${host.log}`);
+  await until(
+    () => {
+      found = storedMail(host);
+      return found.length >= count;
+    },
+    `${count} messages at ${host.kind}, which says:\n${host.log.slice(-4000)}`,
+  );
   return found;
 }
 

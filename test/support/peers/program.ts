@@ -19,7 +19,7 @@ import {
   readdirSync,
   readFileSync,
 } from "node:fs";
-import { connect } from "node:net";
+import { isIPv4 } from "node:net";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
@@ -120,7 +120,7 @@ export interface ProgramOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** User and group, by number, when tests run as root. */
   readonly uid?: number;
-  /** Started when it takes connections here; */
+  /** Started when it listens here; */
   readonly listens?: { readonly host: string; readonly port: number };
   /** or when its output says so. */
   readonly says?: RegExp;
@@ -191,7 +191,7 @@ export class Program {
       if (!this.running) throw new Error("it ended");
       if (performance.now() > limit) throw new Error("it was not ready in time");
       const said = options.says === undefined || options.says.test(this.log);
-      if (said && (options.listens === undefined || (await takesConnections(options.listens)))) return;
+      if (said && (options.listens === undefined || listening(options.listens))) return;
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
   }
@@ -219,15 +219,17 @@ export function libraryPath(program: FoundProgram): Readonly<Record<string, stri
   return program.libraries.length === 0 ? {} : { LD_LIBRARY_PATH: program.libraries.join(":") };
 }
 
-/** Whether somebody takes connections there. */
-export async function takesConnections(where: { readonly host: string; readonly port: number }): Promise<boolean> {
-  const socket = connect(where.port, where.host);
-  const up = await new Promise<boolean>((resolve) => {
-    socket.on("connect", () => resolve(true));
-    socket.on("error", () => resolve(false));
-  });
-  socket.destroy();
-  return up;
+/**
+ * Whether somebody listens there, by the kernel's table: a connection to try would be counted, logged and answered by
+ * the program under test.
+ */
+export function listening(where: { readonly host: string; readonly port: number }): boolean {
+  const port = where.port.toString(16).toUpperCase().padStart(4, "0");
+  // Address bytes are in the machine's order: the last one first.
+  const bytes = isIPv4(where.host) ? where.host.split(".").reverse() : [];
+  const host = bytes.map((byte) => Number(byte).toString(16).toUpperCase().padStart(2, "0")).join("");
+  const table = isIPv4(where.host) ? "/proc/net/tcp" : "/proc/net/tcp6";
+  return new RegExp(`^\\s*\\d+: ${host}[0-9A-F]*:${port} [0-9A-F]+:0000 0A `, "m").test(readFileSync(table, "latin1"));
 }
 
 /** Stops what a test started, last first, and removes a directory, when the test has ended. */
