@@ -72,6 +72,12 @@ export class SmtpClient {
     return this.say(`${content.replace(/^\./gm, "..")}\r\n.`);
   }
 
+  /** Hands over the connection, with nothing more read from it, for TLS. */
+  detach(): Socket {
+    this.#socket.removeAllListeners("data");
+    return this.#socket;
+  }
+
   end(): Promise<void> {
     this.#socket.end();
     return this.closed;

@@ -3,7 +3,7 @@
  * What a test does not say is as little as Postfix needs to take all mail and store it.
  */
 import { spawnSync } from "node:child_process";
-import { chownSync, mkdirSync, utimesSync, writeFileSync } from "node:fs";
+import { chownSync, mkdirSync, readdirSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { untestable } from "../untestable.js";
@@ -30,6 +30,7 @@ export interface PostfixOptions {
   readonly main?: Readonly<Record<string, string | number>>;
 }
 
+const HOSTNAME = "postfix.test";
 const SERVICES = `
 cleanup  unix n - n - 0 cleanup
 qmgr     unix n - n 300 1 qmgr
@@ -60,7 +61,8 @@ export async function startPostfix(t: TestContext, options: PostfixOptions = {})
   writeFileSync(join(dir, "etc/master.cf"), `${address}:${PEER_PORT} inet n - n - - smtpd${SERVICES}`);
   // Postfix waits until its files are two seconds old, in case they are still being written.
   for (const name of ["recipients", "etc/main.cf", "etc/master.cf"]) utimesSync(join(dir, name), 1e9, 1e9);
-  if (options.users !== undefined) makeUsers(dir, options.users, options.mechanisms ?? ["PLAIN", "LOGIN", "CRAM-MD5"]);
+  if (options.users !== undefined)
+    makeUsers(dir, options.hostname ?? HOSTNAME, options.users, options.mechanisms ?? ["PLAIN", "LOGIN", "CRAM-MD5"]);
   const log = join(dir, "log");
   const program = await Program.start(master, {
     args: ["-c", join(dir, "etc"), "-d"],
@@ -122,7 +124,7 @@ function mainCf(dir: string, options: PostfixOptions): string {
     data_directory: join(dir, "data"),
     maillog_file: join(dir, "log"),
     maillog_file_prefixes: dir,
-    myhostname: options.hostname ?? "postfix.test",
+    myhostname: options.hostname ?? HOSTNAME,
     inet_interfaces: "127.0.0.1",
     inet_protocols: "ipv4",
     mydestination: "",
@@ -145,7 +147,14 @@ function mainCf(dir: string, options: PostfixOptions): string {
     ...tlsSettings(options.tls),
     ...(options.users === undefined
       ? {}
-      : { smtpd_sasl_auth_enable: "yes", smtpd_sasl_path: "smtpd", cyrus_sasl_config_path: join(dir, "sasl") }),
+      : {
+          smtpd_sasl_auth_enable: "yes",
+          smtpd_sasl_path: "smtpd",
+          smtpd_sasl_local_domain: "$myhostname",
+          // The mechanisms may have been unpacked beside the system's.
+          import_environment: `MAIL_CONFIG SASL_PATH=${mechanismFolders()}`,
+          cyrus_sasl_config_path: join(dir, "etc/sasl"),
+        }),
     ...options.main,
   };
   return Object.entries(settings)
@@ -172,21 +181,35 @@ function tlsSettings(tls: PostfixOptions["tls"]): Record<string, string> {
   };
 }
 
+/** Where Cyrus SASL finds its mechanisms. */
+function mechanismFolders(): string {
+  const unpacked = findProgram("saslpasswd2")?.libraries ?? [];
+  const system = readdirSync("/usr/lib").filter((name) => name.includes("-linux-"));
+  return [...unpacked, ...system.map((name) => join("/usr/lib", name))]
+    .map((folder) => join(folder, "sasl2"))
+    .join(":");
+}
+
 /** Names and passwords as Cyrus SASL wants them. */
-function makeUsers(dir: string, users: Readonly<Record<string, string>>, mechanisms: readonly string[]): void {
+function makeUsers(
+  dir: string,
+  realm: string,
+  users: Readonly<Record<string, string>>,
+  mechanisms: readonly string[],
+): void {
   const tool = findProgram("saslpasswd2");
   if (tool === null) throw new Error("saslpasswd2 went away");
   const db = join(dir, "data/sasldb2");
-  mkdirSync(join(dir, "sasl"));
+  mkdirSync(join(dir, "etc/sasl"));
   for (const [name, password] of Object.entries(users)) {
-    const args = ["-p", "-c", "-f", db, "-u", "postfix.test", name];
+    const args = ["-p", "-c", "-f", db, "-u", realm, name];
     const done = spawnSync(tool.path, args, { input: password, encoding: "utf8" });
     if (done.status !== 0) throw new Error(`saslpasswd2: ${done.stderr}`);
   }
   const owner = Number(spawnSync("id", ["-u", "postfix"], { encoding: "utf8" }).stdout);
   chownSync(db, owner, 0);
   writeFileSync(
-    join(dir, "sasl/smtpd.conf"),
+    join(dir, "etc/sasl/smtpd.conf"),
     `pwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: ${db}\nmech_list: ${mechanisms.join(" ")}\n`,
   );
 }
