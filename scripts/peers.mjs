@@ -25,8 +25,9 @@ export const unpacked = root
   ? "/var/cache/hikyaku-peers"
   : join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "hikyaku-peers");
 
-/** A package's download or installation may hang; set-up may not. */
-const LIMIT_MS = 120_000;
+/** A mirror may hang; set-up may not. All of it has this long; what is not here by then is said to be missing. */
+const LIMIT_MS = 150_000;
+const end = performance.now() + LIMIT_MS;
 const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive", LC_ALL: "C" };
 const say = (line) => process.stdout.write(`setup: ${line}\n`);
 
@@ -38,7 +39,7 @@ function run(command, args, options = {}) {
   return spawnSync(command, args, {
     env,
     encoding: "utf8",
-    timeout: LIMIT_MS,
+    timeout: Math.max(1000, end - performance.now()),
     stdio: ["ignore", "pipe", "pipe"],
     ...options,
   });
@@ -62,6 +63,28 @@ function missingWith(packages) {
   return [...found.stdout.matchAll(/^Inst (\S+)/gm)].map((match) => match[1]);
 }
 
+/** Writes `launch/NAME` for each program of a tree that will lie at `home`: runs it with the libraries beside it. */
+function writeLaunchers(tree, home) {
+  const list = (folder) => (existsSync(join(tree, folder)) ? readdirSync(join(tree, folder)) : []);
+  const libraries = ["lib", "usr/lib"].flatMap((lib) =>
+    list(lib)
+      .filter((name) => name.includes("-linux-"))
+      .map((name) => join(home, lib, name)),
+  );
+  mkdirSync(join(tree, "launch"), { mode: 0o755 });
+  for (const bin of ["usr/sbin", "usr/bin", "sbin", "bin"]) {
+    for (const name of list(bin)) {
+      const script = `#!/bin/sh\nLD_LIBRARY_PATH="${libraries.join(":")}" exec "${join(home, bin, name)}" "$@"\n`;
+      writeFileSync(join(tree, "launch", name), script, { mode: 0o755 });
+    }
+  }
+}
+
+/** The folders of launchers, to be put after the system's on a path. */
+export function launchers() {
+  return list.map((peer) => join(unpacked, peer.program, "launch")).filter((folder) => existsSync(folder));
+}
+
 /** Unpacks a program and the libraries that the system lacks; says why not. */
 function unpack({ program, packages }) {
   // Libraries, and what a program was split into; never the C library, which has to be the system's.
@@ -83,6 +106,7 @@ function unpack({ program, packages }) {
       if (opened.status !== 0) return opened.stderr.trim();
     }
     run("chmod", ["-R", "u-s,g-s,go+rX", join(dir, "tree")]);
+    writeLaunchers(join(dir, "tree"), join(unpacked, program));
     try {
       renameSync(join(dir, "tree"), join(unpacked, program));
     } catch (error) {
@@ -113,7 +137,7 @@ function install(packages) {
 
 export function installPeers() {
   const toInstall = list.filter((peer) => peer.how === "install" && !has(peer.program));
-  const toUnpack = list.filter((peer) => peer.how === "unpack" && !existsSync(join(unpacked, peer.program)));
+  const toUnpack = list.filter((peer) => peer.how === "unpack" && !existsSync(join(unpacked, peer.program, "launch")));
   const names = (peers) => [...new Set(peers.flatMap((peer) => peer.packages))];
   if (toInstall.length + toUnpack.length === 0) return;
   if (!has("apt-get")) {

@@ -102,7 +102,7 @@ function configuration(
     exim_user: user.uid,
     exim_group: user.gid,
     deliver_drop_privilege: "true",
-    keep_environment: "LD_PRELOAD : LD_LIBRARY_PATH : ^NSS_WRAPPER_",
+    keep_environment: "LD_PRELOAD : ^NSS_WRAPPER_",
     local_interfaces: address,
     daemon_smtp_ports: PEER_PORT,
     host_lookup: "",

@@ -46,43 +46,36 @@ const MAX_OUTPUT = 1_048_576;
 const START_MS = 20_000;
 const STOP_MS = 5_000;
 
-/** Folders of a program that was unpacked, and of those that came with it: binaries, then libraries. */
-function unpackedFolders(peer: string): { readonly bin: string[]; readonly lib: string[] } {
-  const home = caches.map((cache) => join(cache, peer)).find((one) => existsSync(one));
-  if (home === undefined) return { bin: [], lib: [] };
-  const multiarch = ["lib", "usr/lib"].flatMap((lib) => {
-    const folder = join(home, lib);
-    if (!existsSync(folder)) return [];
-    return readdirSync(folder)
-      .filter((name) => name.includes("-linux-"))
-      .map((name) => join(folder, name));
-  });
-  return { bin: ["usr/sbin", "usr/bin", "sbin", "bin"].map((bin) => join(home, bin)), lib: multiarch };
-}
-
 /** A program as it can be run. */
 export interface FoundProgram {
   readonly path: string;
-  /** Folders of libraries that came with it. */
+  /** Folders of libraries that were unpacked with it; it finds them by itself. */
   readonly libraries: readonly string[];
 }
 
-/**
- * Finds a program: unpacked by set-up, or the system's.
- * @param peer the row of `scripts/peers.json` that brings it, when that has another name.
- */
-export function findProgram(name: string, peer = name): FoundProgram | null {
-  const { bin, lib } = unpackedFolders(peer);
+/** Finds a program: unpacked by set-up, or the system's. */
+export function findProgram(name: string): FoundProgram | null {
+  const homes = caches.flatMap((cache) => folders(cache, () => true));
   const system = [...(process.env["PATH"] ?? "").split(":"), "/usr/sbin", "/sbin", "/usr/lib/postfix/sbin"];
-  for (const folder of [...bin, ...system]) {
+  for (const folder of [...homes.map((home) => join(home, "launch")), ...system]) {
     try {
       accessSync(join(folder, name), constants.X_OK);
-      return { path: join(folder, name), libraries: bin.includes(folder) ? lib : [] };
     } catch {
-      // Not there.
+      continue;
     }
+    const home = homes.find((one) => folder.startsWith(one));
+    const libraries = home === undefined ? [] : folders(join(home, "usr/lib"), (one) => one.includes("-linux-"));
+    return { path: join(folder, name), libraries };
   }
   return null;
+}
+
+function folders(path: string, wanted: (name: string) => boolean): string[] {
+  return existsSync(path)
+    ? readdirSync(path)
+        .filter(wanted)
+        .map((name) => join(path, name))
+    : [];
 }
 
 /** Whether programs are here; without one the test says which package brings it, and fails where all must be tested. */
@@ -157,7 +150,7 @@ export class Program {
       detached: true,
       stdio: ["ignore", "pipe", "pipe"],
       cwd: options.cwd ?? "/",
-      env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", ...libraryPath(program), ...options.env },
+      env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", ...options.env },
     });
     const running = new Program(program.path, child, options.logs ?? []);
     const failed = once(child, "error").then(([error]) => Promise.reject(error));
@@ -212,11 +205,6 @@ export class Program {
       // Nobody is left in its group.
     }
   }
-}
-
-/** The variable that makes an unpacked program find its libraries. */
-export function libraryPath(program: FoundProgram): Readonly<Record<string, string>> {
-  return program.libraries.length === 0 ? {} : { LD_LIBRARY_PATH: program.libraries.join(":") };
 }
 
 /**
