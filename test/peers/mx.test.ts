@@ -121,18 +121,19 @@ const exim =
   (t: TestContext) =>
     startExim(t, options);
 
-/** Hosts to which all contents go, one after the other. */
-const INTACT: readonly Row[] = [
+/** Hosts to which all contents go, one after the other; what Exim says of each (`L`: commands were pipelined). */
+const INTACT: readonly (Row & { readonly says?: RegExp })[] = [
   { name: "Postfix, as it comes", start: postfix() },
   { name: "Postfix without PIPELINING", start: postfix({ discard: ["pipelining"] }) },
   { name: "Postfix, PIPELINING not used", start: postfix(), path: "enable_pipelining = false" },
   { name: "Postfix without SIZE", start: postfix({ discard: ["size"] }) },
-  { name: "Exim, as it comes", start: exim() },
-  { name: "Exim without PIPELINING", start: exim({ pipelining: false }) },
+  { name: "Exim, as it comes", start: exim(), says: /<= .* P=esmtp L S=/ },
+  { name: "Exim without PIPELINING", start: exim({ pipelining: false }), says: /<= .* P=esmtp S=/ },
+  { name: "Exim, PIPELINING not used", start: exim(), path: "enable_pipelining = false", says: /<= .* P=esmtp L- S=/ },
 ];
 
 test("contents arrive byte for byte", async (t) => {
-  await eachRow(t, INTACT, async (_row, host, relay, domain) => {
+  await eachRow(t, INTACT, async (row, host, relay, domain) => {
     const sent = Object.entries(CONTENTS).map(([name, body], at) => ({
       name,
       to: `${at}@${domain}`,
@@ -148,6 +149,10 @@ test("contents arrive byte for byte", async (t) => {
       const mail = stored.find((one) => one.recipient === to)!;
       assert.equal(mail.sender, "s@from.example");
       assert.ok(asHandedIn(mail) === `${text}\r\n`.replaceAll("\r\n", "\n"), `${name} is spoiled at ${host.kind}`);
+    }
+    if (row.says !== undefined) {
+      const taken = host.log.split("\n").filter((line) => line.includes(" <= "));
+      assert.equal(taken.filter((line) => row.says?.test(line)).length, sent.length, taken.join("\n"));
     }
     const done = await outcomes(relay, domain, sent.length, ["Delivery", "Bounce"]);
     assert.ok(done.every((record) => record.type === "Delivery"));

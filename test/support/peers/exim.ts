@@ -103,6 +103,7 @@ function configuration(
     exim_group: user.gid,
     deliver_drop_privilege: "true",
     keep_environment: "LD_PRELOAD : ^NSS_WRAPPER_",
+    log_selector: "+pipelining +tls_sni +tls_cipher +smtp_protocol_error",
     local_interfaces: address,
     daemon_smtp_ports: PEER_PORT,
     host_lookup: "",
@@ -112,6 +113,8 @@ function configuration(
     smtputf8_advertise_hosts: "*",
     pipelining_advertise_hosts: offered(options.pipelining),
     chunking_advertise_hosts: offered(options.chunking),
+    // Offered commands before the greeting are an experiment of Exim alone.
+    pipelining_connect_advertise_hosts: "",
     tls_advertise_hosts: tls === undefined ? "" : "*",
     acl_smtp_mail: "check_mail",
     acl_smtp_rcpt: "check_rcpt",
