@@ -39,7 +39,7 @@ function run(command, args, options = {}) {
   return spawnSync(command, args, {
     env,
     encoding: "utf8",
-    timeout: Math.max(1000, end - performance.now()),
+    timeout: Math.max(1000, Math.ceil(end - performance.now())),
     stdio: ["ignore", "pipe", "pipe"],
     ...options,
   });

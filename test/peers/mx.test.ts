@@ -188,6 +188,14 @@ const ANSWERS: readonly AnswerRow[] = [
     text: /greylisted/,
   },
   {
+    name: "Postfix says that the mailbox is full",
+    start: postfix({ recipients: { "^full@": "452 4.2.2 mailbox full" } }),
+    to: "full",
+    type: "TransientFailure",
+    code: 452,
+    text: /mailbox full/,
+  },
+  {
     name: "Postfix is slow",
     start: postfix({ slow: 2 }),
     to: "r",
