@@ -1,8 +1,10 @@
 /** What the real programs are told to do for the sake of tests, they do: certificates, TLS, AUTH. */
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { createHmac, X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { connect as secure, type TLSSocket } from "node:tls";
 import { type CertificateFiles, TestAuthority, tlsaData } from "../support/peers/certificates.js";
@@ -10,7 +12,7 @@ import { startExim } from "../support/peers/exim.js";
 import { type MailHost, untilStored } from "../support/peers/mail-host.js";
 import { startPostfix } from "../support/peers/postfix.js";
 import { findProgram, listening, ownAddress, Program, peerDir, present } from "../support/peers/program.js";
-import { removeDir } from "../support/server.js";
+import { removeDir, until } from "../support/server.js";
 import { SmtpClient } from "../support/smtp-client.js";
 
 const NAME = "mx.peers.test";
@@ -181,4 +183,25 @@ test("the kernel's table says who listens", async (t) => {
   await host.stop();
   assert.ok(!listening({ host: host.address, port: host.port }));
   assert.ok(existsSync("/proc/net/tcp6"));
+});
+
+test("a program ends with the test's process, also when that is killed", async (t) => {
+  if (!present(t, "exim4")) return;
+  const exim = new URL("../support/peers/exim.js", import.meta.url).href;
+  const script = `const { startExim } = await import("${exim}");
+    const host = await startExim({ after() {}, skip() {} });
+    process.stdout.write(JSON.stringify({ host: host.address, port: host.port, maildir: host.maildir }));`;
+  const child = spawn(process.execPath, ["--input-type=module", "-e", script], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const [said] = (await once(child.stdout, "data")) as [Buffer];
+  const where = JSON.parse(said.toString()) as {
+    readonly host: string;
+    readonly port: number;
+    readonly maildir: string;
+  };
+  t.after(() => removeDir(join(where.maildir, "../..")));
+  assert.ok(listening(where));
+  child.kill("SIGKILL");
+  await until(() => !listening(where), "the end of what the killed process started");
 });

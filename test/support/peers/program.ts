@@ -1,6 +1,6 @@
 /**
  * A real program that a test runs: found in the system or where set-up unpacked it, started in a directory of its own,
- * ended by its own process id, and by the system when the test's process dies.
+ * ended by its own process id, also when the test's process is killed.
  *
  * Runs on   the test's thread
  * Owns      the process group, and what it wrote
@@ -125,6 +125,7 @@ export interface ProgramOptions {
 export class Program {
   readonly name: string;
   readonly #child: ChildProcess;
+  readonly #guard: ChildProcess | null;
   readonly #logs: readonly string[];
   #output = "";
 
@@ -132,6 +133,7 @@ export class Program {
     this.name = name;
     this.#child = child;
     this.#logs = logs;
+    this.#guard = child.pid === undefined ? null : guardFor(child.pid);
     for (const stream of [child.stdout, child.stderr]) {
       stream?.on("data", (chunk: Buffer) => {
         if (this.#output.length < MAX_OUTPUT) this.#output += chunk.toString("latin1");
@@ -141,16 +143,14 @@ export class Program {
 
   /** Starts a program that {@link findProgram} finds and waits until it is ready. */
   static async start(program: FoundProgram, options: ProgramOptions): Promise<Program> {
-    // It may not outlive us, whatever becomes of us; and root hands it to somebody else.
-    const user =
-      root && options.uid !== undefined ? [`--reuid=${options.uid}`, `--regid=${options.uid}`, "--clear-groups"] : [];
-    const line = ["--pdeathsig", "KILL", ...user, program.path, ...options.args];
-    const child = spawn("setpriv", line, {
+    const user = root && options.uid !== undefined ? { uid: options.uid, gid: options.uid } : {};
+    const child = spawn(program.path, options.args, {
       // A process group of its own, so that its children end with it.
       detached: true,
       stdio: ["ignore", "pipe", "pipe"],
       cwd: options.cwd ?? "/",
       env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", ...options.env },
+      ...user,
     });
     const running = new Program(program.path, child, options.logs ?? []);
     const failed = once(child, "error").then(([error]) => Promise.reject(error));
@@ -198,6 +198,7 @@ export class Program {
       await gone;
       clearTimeout(force);
     }
+    this.#guard?.kill("SIGKILL");
     if (this.pid === 0) return;
     try {
       process.kill(-this.pid, "SIGKILL");
@@ -205,6 +206,15 @@ export class Program {
       // Nobody is left in its group.
     }
   }
+}
+
+/**
+ * Ends a process group when we are gone, whatever becomes of us: it waits for the end of a pipe that only we hold. A
+ * death signal of the kernel's would not do, for Postfix loses it when it changes its user.
+ */
+function guardFor(group: number): ChildProcess {
+  const script = 'read -r _; kill -s KILL -- "-$0"';
+  return spawn("sh", ["-c", script, `${group}`], { detached: true, stdio: ["pipe", "ignore", "ignore"] });
 }
 
 /**
