@@ -31,7 +31,7 @@ const EC = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
 
 function openssl(...args: readonly string[]): void {
   const done = spawnSync("openssl", args, { encoding: "utf8" });
-  if (done.status !== 0) throw new Error(`openssl ${args[0]}: ${done.stderr}`);
+  if (done.status !== 0) throw new Error(`openssl ${args[0]}: ${done.error?.message ?? done.stderr}`);
 }
 
 /** See the file's header. */
