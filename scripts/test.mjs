@@ -3,7 +3,7 @@
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
-import { installPeers } from "./peers.mjs";
+import { installPeers, launchers } from "./peers.mjs";
 import { must, root, setup } from "./setup.mjs";
 
 const args = process.argv.slice(2);
@@ -34,6 +34,7 @@ if (files.length === 0) {
   process.exit(1);
 }
 const nofile = spawnSync("sh", ["-c", "ulimit -Hn"], { encoding: "utf8" }).stdout.trim();
+const path = [process.env.PATH, "/usr/sbin", "/sbin", ...launchers()].join(":");
 const totals = new Map();
 
 /** Runs test files, adds up their totals, and says whether all was well. */
@@ -41,6 +42,7 @@ function run(paths) {
   const node = [process.execPath, "--test", "--test-reporter=spec", "--test-timeout=300000", ...paths];
   const child = spawn("sh", ["-c", `ulimit -n ${nofile}; exec "$@"`, "sh", ...node], {
     cwd: root,
+    env: { ...process.env, PATH: path },
     stdio: ["ignore", "pipe", "inherit"],
   });
   child.stdout.setEncoding("utf8");

@@ -25,8 +25,8 @@ export class SmtpClient {
   }
 
   /** Connects and waits for the greeting, which `greeting` then holds. */
-  static async connect(port: number): Promise<SmtpClient> {
-    const client = new SmtpClient(createConnection({ host: "127.0.0.1", port }));
+  static async connect(port: number, host = "127.0.0.1"): Promise<SmtpClient> {
+    const client = new SmtpClient(createConnection({ host, port }));
     client.greeting = await client.reply();
     return client;
   }
@@ -70,6 +70,12 @@ export class SmtpClient {
       if (!/^[23]/.test(reply)) throw new Error(`${step}: ${reply}`);
     }
     return this.say(`${content.replace(/^\./gm, "..")}\r\n.`);
+  }
+
+  /** Hands over the connection, with nothing more read from it, for TLS. */
+  detach(): Socket {
+    this.#socket.removeAllListeners("data");
+    return this.#socket;
   }
 
   end(): Promise<void> {
