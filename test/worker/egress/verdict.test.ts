@@ -138,7 +138,7 @@ test("what is logged: the peer's words as they are, ours with the mark", () => {
 });
 
 function failed(name: string, address: string | null, stage: Stage, answer: Answer): HostFailure {
-  return { name, address, failure: { stage, answer, command: null } };
+  return { name, address, failure: { stage, answer, command: null }, cause: "host", via: null };
 }
 
 test("all addresses failed: one temporary answer that names each", () => {
