@@ -3,7 +3,13 @@
 import { spawnSync } from "node:child_process";
 
 /** Debian package by the program that tests look for. */
-export const PEERS = { "smtp-source": "postfix", swaks: "swaks", strace: "strace" };
+export const PEERS = {
+  "smtp-source": "postfix",
+  swaks: "swaks",
+  strace: "strace",
+  haproxy: "haproxy",
+  danted: "dante-server",
+};
 
 function has(program) {
   return spawnSync("sh", ["-c", `PATH="$PATH:/usr/sbin:/sbin" command -v ${program}`]).status === 0;

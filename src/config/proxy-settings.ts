@@ -55,7 +55,7 @@ export const proxySettings = {
   socksMethod: setting("socks5_proxy_method", choice("bind", "connect"), {
     fallback: "bind" as const,
     about:
-      "`bind` asks for the source address with BIND before CONNECT, as `hikyaku proxy` understands it; `connect` leaves the address to the proxy, as any SOCKS 5 server does.",
+      "`bind` asks for the source address with BIND before CONNECT, as `hikyaku proxy` understands it; `connect` leaves the address to the proxy, and works with every SOCKS 5 server.",
   }),
   socksUser: setting("socks5_proxy_username", secret({ max: MAX_CREDENTIAL_BYTES }), {
     fallback: null,
