@@ -84,21 +84,24 @@ export class PlainClient implements ClientSide, ConnectionHandler {
 export class SecureClient implements ClientSide {
   readonly #socket: TLSSocket;
 
+  /** What is taken off again when the socket becomes part of a relay. */
+  readonly #heard: (chunk: Buffer) => void;
+  readonly #left: () => void;
+
   constructor(connection: Connection, context: SecureContext, listener: ClientListener) {
     const raw = connection.detach();
-    this.#socket = new TLSSocket(raw, { isServer: true, secureContext: context, allowHalfOpen: true } as object);
+    this.#socket = new TLSSocket(raw, { isServer: true, secureContext: context });
     let secured = false;
+    this.#heard = (chunk) => listener.received(chunk, 0, chunk.length);
+    this.#left = () => listener.gone();
     this.#socket.on("secure", () => {
       secured = true;
     });
-    this.#socket.on("data", (chunk: Buffer) => listener.received(chunk, 0, chunk.length));
     this.#socket.on("error", () => {
       if (!secured) listener.tlsFailed();
-      listener.gone();
     });
-    this.#socket.on("end", () => listener.gone());
-    this.#socket.on("close", () => listener.gone());
-    raw.resume();
+    this.#socket.on("data", this.#heard);
+    for (const event of ["error", "end", "close"]) this.#socket.on(event, this.#left);
   }
 
   send(bytes: Uint8Array): void {
@@ -119,9 +122,10 @@ export class SecureClient implements ClientSide {
   }
 
   join(destination: Connection, start: RelayStart, onEnd: (fault: Fault | null) => void): Relay {
-    this.#socket.removeAllListeners("data");
-    for (const event of ["end", "close", "error"]) this.#socket.removeAllListeners(event);
-    return new StreamRelay(this.#socket, destination.detach(), start, onEnd);
+    const second = destination.detach();
+    this.#socket.off("data", this.#heard);
+    for (const event of ["error", "end", "close"]) this.#socket.off(event, this.#left);
+    return new StreamRelay(this.#socket, second, start, onEnd);
   }
 }
 
