@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:net";
 import { describe, type TestContext, test } from "node:test";
+import { Counter } from "../../src/protocol/metrics.js";
 import { pathSnapshots } from "../../src/scheduler/snapshot.js";
 import { makeDir, readLog, removeDir, startServer, type TestServer, until, writeConfig } from "../support/server.js";
 import { connectAndGreet } from "../support/smtp-client.js";
@@ -69,6 +70,8 @@ describe("mail through real proxies", { concurrency: true }, () => {
         found.content,
         /\(proxy\): 127\.0\.0\.1: proxy haproxy 127\.0\.0\.1:\d+: .* while waiting for the greeting$/,
       );
+      const counted = running.server.shared.sum(Counter.proxyConnectionFailures);
+      assert.equal(counted, 1);
       assert.equal(pathSnapshots(running.server.scheduler.core, 9)[0]?.failures, 0, "not held against the host");
     }
     assert.deepEqual(sink.from, [], "there is no direct connection as a way out");
