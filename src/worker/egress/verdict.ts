@@ -258,7 +258,7 @@ function telling(failure: StepResult, cause: FailureCause): string {
 }
 
 /** Why a plan has no address to try. */
-export type PlanProblem = "none" | "prohibited" | "skipped";
+export type PlanProblem = "none" | "family" | "prohibited" | "skipped";
 
 /** What becomes of every message of a path whose plan has this problem. */
 export interface PlanVerdict {
@@ -277,6 +277,10 @@ export function judgePlan(problem: PlanProblem, site: string, detail: string): P
       const content = `no address was found for the hosts of ${site}`;
       const response = { code: 451, enhanced: [4, 4, 4], content, command: null } as const;
       return { kind: "transient", response, reason: "MxResolvedToZeroHosts" };
+    }
+    case "family": {
+      const content = `no address of ${site} is of the family of the source's address`;
+      return { kind: "transient", response: own(451, [4, 4, 4], content, null), reason: "MxResolvedToZeroHosts" };
     }
     case "prohibited": {
       const response = own(550, [5, 4, 4], `${site} resolves to the prohibited address ${detail}`, null);
