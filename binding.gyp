@@ -7,6 +7,7 @@
         "native/errors.cc",
         "native/sockets.cc",
         "native/reactor.cc",
+        "native/relay.cc",
         "native/reactor_calls.cc",
         "native/sync.cc",
         "native/codec.cc",

@@ -14,16 +14,6 @@
 
 namespace hikyaku {
 
-namespace {
-
-int SocketError(int fd) {
-  int error = 0;
-  socklen_t length = sizeof error;
-  return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 ? error : errno;
-}
-
-}  // namespace
-
 Reactor::Reactor(ThreadState* state, size_t number, const Buffers& buffers)
     : state_(state), number_(number), buffers_(buffers), text_scratch_(kTextBytes + 1) {}
 
@@ -54,6 +44,10 @@ void Reactor::Shut() {
     if (socket.fd >= 0) close(socket.fd);
     socket.fd = -1;
   }
+  for (auto& [slot, relay] : relays_) {
+    for (Relay::Way& way : relay->ways) Pipes::Drop(&way.pipe);
+  }
+  relays_.clear();
   uv_poll_stop(&poll_);
   close(epoll_);
   for (const napi_ref ref : {buffers_.arena_ref, buffers_.rows_ref, buffers_.callback_ref}) {
@@ -271,6 +265,9 @@ void Reactor::Handle(const epoll_event& event) {
       return;
     case Role::kConnecting:
       HandleConnecting(slot);
+      return;
+    case Role::kRelay:
+      HandleRelay(slot, event.events);
       return;
     case Role::kOpen:
       break;

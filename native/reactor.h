@@ -9,8 +9,11 @@
 #include <sys/epoll.h>
 
 #include <cstdint>
+#include <memory>
+#include <unordered_map>
 #include <vector>
 
+#include "relay.h"
 #include "sockets.h"
 #include "state.h"
 
@@ -25,6 +28,7 @@ enum class Kind : int32_t {
   kWritable = 5,   // the kernel takes bytes again
   kClosed = 6,     // a: errno or 0; the script has to close the slot
   kStalled = 7,    // slot of the listener, which stops until resumed, a: errno (out of descriptors or memory)
+  kRelayed = 8,    // slot of a relay's first end: the relay is over, a: errno or 0; the script has to end it
 };
 
 class Reactor {
@@ -81,11 +85,25 @@ class Reactor {
   /** Where a call puts text together before it sends it; kTextBytes + 1 long. */
   char* text_scratch() { return text_scratch_.data(); }
 
+  // Relays, see relay.h (in relay.cc).
+
+  /** The first bytes of a relay, before whatever comes from the other end: for the first and for the second end. */
+  struct RelayStart {
+    const uint8_t* bytes[2];
+    size_t length[2];
+  };
+  /** Joins two open sockets; returns 0 or -errno, and then both are as they were. */
+  int StartRelay(uint32_t first, uint32_t second, const RelayStart& start);
+  /** Bytes that have arrived: way 0 leads from the first end to the second. */
+  uint64_t RelayBytes(uint32_t first, int way) const;
+  /** Closes both ends. */
+  void EndRelay(uint32_t first);
+
   /** Closes every descriptor now, and deletes the reactor when libuv has let go of it. */
   void Shut();
 
  private:
-  enum class Role : uint8_t { kFree, kListener, kConnecting, kOpen };
+  enum class Role : uint8_t { kFree, kListener, kConnecting, kOpen, kRelay };
 
   struct Socket {
     int fd = -1;
@@ -103,6 +121,8 @@ class Reactor {
     /** The reset that came before we had seen the connection up; told after the bytes that came before it. */
     int early_failure = 0;
     size_t discarded = 0;
+    /** Of a `kRelay`: whose end it is. */
+    Relay* relay = nullptr;
     Address remote;
     /** Read from the kernel when first asked for. */
     Address local;
@@ -124,6 +144,7 @@ class Reactor {
   void HandleConnecting(uint32_t slot);
   void HandleUnreadable(uint32_t slot, uint32_t events);
   void Read(uint32_t slot);
+  void HandleRelay(uint32_t slot, uint32_t events);
   void Push(uint32_t slot, Kind kind, int64_t a = 0, int64_t b = 0);
   bool HasRoom() const;
   bool Deliver();
@@ -139,6 +160,9 @@ class Reactor {
   size_t arena_used_ = 0;
   size_t rows_used_ = 0;
   std::vector<Socket> sockets_;
+  /** By the slot of their first end. */
+  std::unordered_map<uint32_t, std::unique_ptr<Relay>> relays_;
+  Pipes pipes_;
   std::vector<uint32_t> free_slots_;
   std::vector<uint32_t> freed_in_batch_;
   std::vector<char> text_scratch_;

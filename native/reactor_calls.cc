@@ -171,6 +171,36 @@ napi_value Detach(napi_env env, napi_callback_info info) {
   return Integer(env, call.reactor == nullptr ? -EBADF : call.reactor->Detach(call.slot));
 }
 
+/** relay(reactor, first, second, toFirst, toSecond): 0 or -errno. */
+napi_value StartRelay(napi_env env, napi_callback_info info) {
+  const ReactorCall call(env, info);
+  if (call.reactor == nullptr) return Integer(env, -EBADF);
+  Reactor::RelayStart start{};
+  for (size_t i = 0; i < 2; ++i) {
+    napi_typedarray_type type = napi_int8_array;
+    void* bytes = nullptr;
+    napi_get_typedarray_info(env, call.at(3 + i), &type, &start.length[i], &bytes, nullptr, nullptr);
+    start.bytes[i] = static_cast<const uint8_t*>(bytes);
+  }
+  return Integer(env, call.reactor->StartRelay(call.slot, static_cast<uint32_t>(call.Int(2)), start));
+}
+
+/** relayBytes(reactor, first, way): bytes that have arrived. */
+napi_value RelayBytes(napi_env env, napi_callback_info info) {
+  const ReactorCall call(env, info);
+  napi_value result = nullptr;
+  const uint64_t bytes = call.reactor == nullptr ? 0 : call.reactor->RelayBytes(call.slot, call.Int(2));
+  napi_create_double(env, static_cast<double>(bytes), &result);
+  return result;
+}
+
+/** endRelay(reactor, first): closes both ends. */
+napi_value EndRelay(napi_env env, napi_callback_info info) {
+  const ReactorCall call(env, info);
+  if (call.reactor != nullptr) call.reactor->EndRelay(call.slot);
+  return nullptr;
+}
+
 napi_value RemoteAddress(napi_env env, napi_callback_info info) {
   const ReactorCall call(env, info);
   return String(env, call.reactor == nullptr ? "" : call.reactor->RemoteAddress(call.slot).text());
@@ -206,6 +236,9 @@ void DefineReactorCalls(ThreadState* state, napi_value exports) {
   Define(state, exports, "finish", &Finish);
   Define(state, exports, "close", &Close);
   Define(state, exports, "detach", &Detach);
+  Define(state, exports, "relay", &StartRelay);
+  Define(state, exports, "relayBytes", &RelayBytes);
+  Define(state, exports, "endRelay", &EndRelay);
   Define(state, exports, "remoteAddress", &RemoteAddress);
   Define(state, exports, "localAddress", &LocalAddressCall);
   Define(state, exports, "localPort", &LocalPort);

@@ -115,6 +115,20 @@ Address LocalAddress(int fd) {
   return address;
 }
 
+int SocketError(int fd) {
+  int error = 0;
+  socklen_t length = sizeof error;
+  return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 ? error : errno;
+}
+
+int TryBind(const Address& address) {
+  Descriptor made(NewSocket(address.family()));
+  if (made.get() < 0) return errno;
+  ConnectPlan plan;
+  plan.local = address;
+  return BindSource(made.get(), plan) ? 0 : errno;
+}
+
 int OpenListener(const Address& address, int backlog) {
   Descriptor made(NewSocket(address.family()));
   const int fd = made.get();
@@ -188,6 +202,13 @@ napi_value Reserve(napi_env env, napi_callback_info info) {
   return Integer(env, fd);
 }
 
+/** tryBind(host): 0 or -errno. */
+napi_value TryBindCall(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  Address address;
+  return Integer(env, ParseAddress(arguments.Text(0), 0, &address) ? -TryBind(address) : -EINVAL);
+}
+
 /** boundPort(fd): the port of a reservation. */
 napi_value BoundPort(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
@@ -205,6 +226,7 @@ napi_value ReleaseHeld(napi_env env, napi_callback_info info) {
 
 void DefineSocketCalls(ThreadState* state, napi_value exports) {
   Define(state, exports, "reserve", &Reserve);
+  Define(state, exports, "tryBind", &TryBindCall);
   Define(state, exports, "boundPort", &BoundPort);
   Define(state, exports, "releaseHeld", &ReleaseHeld);
 }

@@ -32,6 +32,12 @@ bool ParseAddress(const std::string& host, int port, Address* out);
 /** The local address of a socket. */
 Address LocalAddress(int fd);
 
+/** The error that is waiting at a socket; 0 for none. */
+int SocketError(int fd);
+
+/** Whether a connection could leave from `address`: 0, or the errno that says why not. Takes no port. */
+int TryBind(const Address& address);
+
 /** A listening socket with SO_REUSEPORT whose connections come with TCP_NODELAY. Returns its descriptor or -errno. */
 int OpenListener(const Address& address, int backlog);
 

@@ -11,10 +11,10 @@ const src = join(projectRoot, "src");
 const FLOORS: readonly (readonly string[])[] = [
   ["cli"],
   ["server"],
-  ["threads", "admin", "sink", "load"],
+  ["threads", "admin", "sink", "load", "proxy"],
   ["worker"],
   ["scheduler"],
-  ["smtp", "mail", "shaping"],
+  ["smtp", "mail", "shaping", "handshake"],
   ["dns", "ring", "native", "cluster"],
   ["config"],
   ["protocol"],
@@ -95,7 +95,7 @@ test("imports point down", () => {
 });
 
 test("engines do no input or output", () => {
-  const engines = ["smtp", "mail", "shaping", "scheduler"];
+  const engines = ["smtp", "mail", "shaping", "handshake", "scheduler"];
   const forbidden = /from "node:(net|tls|fs|dgram|http|https|timers|child_process|worker_threads)/;
   const clocks = /\b(Date\.now|performance\.now|setTimeout|setInterval|setImmediate|Math\.random)\b/;
   const found = sources

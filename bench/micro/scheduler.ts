@@ -34,7 +34,7 @@ const policy: Policy = {
   queue: () => queue,
   path: () => path,
   pool: () => pool,
-  source: (name) => ({ name, sourceAddress: null, ehloDomain: null, remotePort: null }),
+  source: (name) => ({ name, sourceAddress: null, ehloDomain: null, remotePort: null, proxy: null }),
 };
 const router: Router = {
   route(name, _config, answer) {

@@ -7,6 +7,7 @@ import { addBenchCommand } from "./bench.js";
 import { addCheckCommand } from "./check.js";
 import { EX_USAGE } from "./config-argument.js";
 import { addGenerateCommand } from "./generate.js";
+import { addProxyCommand } from "./proxy.js";
 import { addSinkCommand } from "./sink.js";
 import { addSpoolCompactCommand } from "./spool-compact.js";
 import { addStartCommand } from "./start.js";
@@ -44,6 +45,7 @@ async function main(): Promise<void> {
   addSpoolCompactCommand(program);
   addTailCommand(program);
   addSinkCommand(program);
+  addProxyCommand(program);
   addGenerateCommand(program);
   addBenchCommand(program, version());
   for (const command of [program, ...program.commands]) {

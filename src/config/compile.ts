@@ -26,7 +26,7 @@ export function compile(
   }
   checkListeners(written, check);
   const { workers } = written.threads;
-  const sources = compileSources(written.sources, check);
+  const sources = compileSources(written.sources, written.delivery.mode === "sandbox", check);
   const pools = compilePools(written, sources, check);
   checkQueues(written, pools, check);
   return {
@@ -67,13 +67,16 @@ function checkListeners(written: WrittenConfig, check: Check): void {
 
 function compileSources(
   written: readonly Placed<SourceConfig>[],
+  sandbox: boolean,
   check: Check,
 ): Readonly<Record<string, SourceConfig>> {
   const sources: Record<string, SourceConfig> = { [UNSPECIFIED]: UNSPECIFIED_SOURCE };
   const first = new Map<string, Path>();
   for (const { value, at } of written) {
     if (!isNew(value.name, at, first, check)) continue;
-    sources[value.name] = value;
+    // The sink is on this machine, and a proxy is not told of it: nothing leaves, not even a connection.
+    if (sandbox && value.proxy !== null) check.warn(at, "its proxy is not used in the sandbox");
+    sources[value.name] = sandbox ? { ...value, proxy: null } : value;
   }
   return sources;
 }

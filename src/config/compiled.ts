@@ -115,7 +115,35 @@ export interface SourceConfig {
   readonly sourceAddress: string | null;
   readonly ehloDomain: string | null;
   readonly remotePort: number | null;
+  readonly proxy: ProxyConfig | null;
 }
+
+/** Where a proxy listens. */
+export interface HostPort {
+  /** A numeric address, or a name that is resolved for each connection. */
+  readonly host: string;
+  readonly port: number;
+}
+
+/** A HAProxy that connects for us: told by a PROXY header of this version, it says nothing itself. */
+export interface HaProxyConfig {
+  readonly protocol: "haproxy";
+  readonly server: HostPort;
+  readonly sourceAddress: string;
+  readonly version: 1 | 2;
+}
+
+/** A SOCKS 5 proxy that connects for us. */
+export interface SocksProxyConfig {
+  readonly protocol: "socks5";
+  readonly server: HostPort;
+  /** Asked for with BIND; null where the proxy chooses (plain CONNECT). */
+  readonly sourceAddress: string | null;
+  readonly credentials: { readonly username: string; readonly password: string } | null;
+}
+
+/** The proxy that the connections of a source go through. */
+export type ProxyConfig = HaProxyConfig | SocksProxyConfig;
 
 /** `[[pool]]`: sources with their weights; weight 0 means absent. */
 export interface PoolConfig {

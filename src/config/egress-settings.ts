@@ -1,5 +1,6 @@
 import type { PoolConfig, SourceConfig } from "./compiled.js";
 import { duration, integer, type Kind, list, type Placed, placed } from "./kinds.js";
+import { proxySettings, readProxy } from "./proxy-settings.js";
 import { later, refused, required, setting, table } from "./table.js";
 import { ehloName, ipAddress, itemName } from "./text-kinds.js";
 
@@ -14,6 +15,7 @@ export const UNSPECIFIED_SOURCE: SourceConfig = {
   sourceAddress: null,
   ehloDomain: null,
   remotePort: null,
+  proxy: null,
 };
 
 /** The pool that holds {@link UNSPECIFIED_SOURCE} alone. */
@@ -38,12 +40,7 @@ const source = {
     about: "Port of the destination; wins over the host's own and over `smtp_port`.",
   }),
   ttl: cacheLife,
-  haServer: refused("ha_proxy_server", "HAProxy on the way out"),
-  haAddress: refused("ha_proxy_source_address", "HAProxy on the way out"),
-  socksServer: refused("socks5_proxy_server", "SOCKS5 on the way out"),
-  socksAddress: refused("socks5_proxy_source_address", "SOCKS5 on the way out"),
-  socksUser: refused("socks5_proxy_username", "SOCKS5 on the way out"),
-  socksPassword: refused("socks5_proxy_password", "SOCKS5 on the way out"),
+  ...proxySettings,
   unplumbed: refused("suspend_when_unplumbed", "suspension of a source by its health"),
   unhealthy: refused("suspend_when_proxy_unhealthy", "suspension of a source by its health"),
 };
@@ -51,12 +48,15 @@ const source = {
 /** `[[source]]`: an address to send from. */
 export const sourceTable: Kind<SourceConfig> = table(Object.values(source), (reader) => {
   const name = reader.given(source.name);
+  const sourceAddress = reader.get(source.sourceAddress);
+  const proxy = readProxy(reader, sourceAddress);
   if (name === undefined) return undefined;
   return {
     name,
-    sourceAddress: reader.get(source.sourceAddress),
+    sourceAddress,
     ehloDomain: reader.get(source.ehloDomain),
     remotePort: reader.get(source.remotePort),
+    proxy,
   };
 });
 

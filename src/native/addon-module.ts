@@ -13,6 +13,7 @@ export interface AddonModule {
 
   // ── sockets.cc ───────────────────────────────────────────────────────────────────────────────────────────────────
   reserve(host: string, port: number): number;
+  tryBind(host: string): number;
   boundPort(fd: number): number;
   releaseHeld(fd: number): void;
 
@@ -39,6 +40,9 @@ export interface AddonModule {
   finish(reactor: number, slot: number): number;
   close(reactor: number, slot: number): void;
   detach(reactor: number, slot: number): number;
+  relay(reactor: number, first: number, second: number, toFirst: Uint8Array, toSecond: Uint8Array): number;
+  relayBytes(reactor: number, first: number, way: number): number;
+  endRelay(reactor: number, first: number): void;
   remoteAddress(reactor: number, slot: number): string;
   localAddress(reactor: number, slot: number): string;
   localPort(reactor: number, slot: number): number;
@@ -72,7 +76,16 @@ export type DiskCallback = (
 ) => void;
 
 /** The kinds of rows that the reactor reports: the same list as `Kind` in `native/reactor.h`, where they are explained. */
-export const RowKind = { accepted: 1, connected: 2, data: 3, end: 4, writable: 5, closed: 6, stalled: 7 } as const;
+export const RowKind = {
+  accepted: 1,
+  connected: 2,
+  data: 3,
+  end: 4,
+  writable: 5,
+  closed: 6,
+  stalled: 7,
+  relayed: 8,
+} as const;
 
 /** Numbers per row: slot, kind, a, b. */
 export const ROW_CELLS = 4;

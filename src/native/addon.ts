@@ -55,6 +55,11 @@ export class AddonNative implements Native {
     return { port: this.#addon.boundPort(fd), release: this.#releaser(fd) };
   }
 
+  async bindRefusal(address: string): Promise<string | null> {
+    const result = this.#addon.tryBind(address);
+    return result === 0 ? null : this.#addon.errnoName(-result);
+  }
+
   createReactor(options: ReactorOptions): Reactor {
     return new AddonReactor(this.#addon, options);
   }

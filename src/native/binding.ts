@@ -20,6 +20,12 @@ export interface Native {
    */
   reservePort(host: string, port: number): Promise<{ readonly port: number; release(): void }>;
 
+  /**
+   * Whether a connection could leave from this address now: null, or the errno's name that says why not
+   * (`EADDRNOTAVAIL`: no interface has it).
+   */
+  bindRefusal(address: string): Promise<string | null>;
+
   /** Makes the reactor of the calling thread. One per thread. */
   createReactor(options: ReactorOptions): Reactor;
 
@@ -103,12 +109,36 @@ export interface Reactor {
    * The connection can be written to at once; the bytes wait until it is up.
    */
   connect(options: ConnectOptions, handler: ConnectionHandler): Connection;
+  /**
+   * Joins two open connections of this reactor whose output has left: from now on each gets what the other sends, at
+   * the pace of the slower one, an end of one direction included; with the addon no byte of it comes into the script.
+   * Their handlers are called no more. Peers that vanish are found out within seven minutes.
+   * @param start at most 16 KiB for each, before what the other sends.
+   * @param onEnd called once, when both directions have ended or one connection has failed; not after `destroy`.
+   * @throws {Fault} `socket.failed` when it cannot be; then both are as they were.
+   */
+  relay(first: Connection, second: Connection, start: RelayStart, onEnd: (fault: Fault | null) => void): Relay;
   /** Has `onTurn` run soon even when no socket event comes: call it after writing outside of a handler. */
   requestTurn(): void;
   /** Connections that are open now. */
   readonly size: number;
   /** Closes everything at once. */
   close(): void;
+}
+
+/** The first bytes of a relay. */
+export interface RelayStart {
+  readonly toFirst: Uint8Array;
+  readonly toSecond: Uint8Array;
+}
+
+/** Two connections that have been joined. */
+export interface Relay {
+  /** Bytes that the first has got so far, those of the start included. */
+  readonly toFirstBytes: number;
+  readonly toSecondBytes: number;
+  /** Closes both at once. */
+  destroy(): void;
 }
 
 /** Where to listen. */

@@ -139,6 +139,16 @@ export class AddonConnection implements Connection, TurnMember {
     return new Socket({ fd, readable: true, writable: true, allowHalfOpen: true });
   }
 
+  /** Leaves the slot to a relay, which has begun: no handler is called any more. */
+  leaveToRelay(): void {
+    this.#phase = Phase.closed;
+  }
+
+  /** Whether it can become part of a relay. */
+  get isJoinable(): boolean {
+    return this.#phase === Phase.open && this.#isUp && this.fault === null && this.pendingBytes === 0;
+  }
+
   // ── for the reactor ────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** The connect has succeeded. */

@@ -1,4 +1,5 @@
 import { assert } from "../base/assert.js";
+import type { Fault } from "../base/fault.js";
 import { type AddonModule, ROW_CELLS, RowKind } from "./addon-module.js";
 import type {
   Connection,
@@ -8,12 +9,15 @@ import type {
   ListenOptions,
   Reactor,
   ReactorOptions,
+  Relay,
+  RelayStart,
 } from "./binding.js";
 import { AddonConnection, type ConnectionHost } from "./connection.js";
 import { listenFault, socketFault } from "./faults.js";
 import { LEAST_ARENA_BYTES, STALL_MS, TURN_BUFFER_BYTES } from "./limits.js";
 import { Lingering } from "./linger.js";
 import { noHandler } from "./no-handler.js";
+import { AddonRelay } from "./relay.js";
 import { Turn } from "./turn.js";
 
 /** Rows that one call of the addon can bring. */
@@ -37,6 +41,8 @@ export class AddonReactor implements Reactor, ConnectionHost {
   /** By slot. */
   readonly #connections: (AddonConnection | undefined)[] = [];
   readonly #listeners = new Map<number, AddonListener>();
+  /** By the slot of their first end. */
+  readonly #relays = new Map<number, AddonRelay>();
   readonly #turnBuffer = Buffer.allocUnsafeSlow(TURN_BUFFER_BYTES);
   #turnBufferUsed = 0;
   #isClosed = false;
@@ -92,6 +98,18 @@ export class AddonReactor implements Reactor, ConnectionHost {
     return connection;
   }
 
+  relay(first: Connection, second: Connection, start: RelayStart, onEnd: (fault: Fault | null) => void): Relay {
+    assert(first instanceof AddonConnection && second instanceof AddonConnection, "a relay joins connections of ours");
+    const gone = (): void => {
+      this.#relays.delete(first.slot);
+      this.#turn.size -= 2;
+    };
+    const relay = AddonRelay.begin(this.addon, this.number, [first, second], start, onEnd, gone);
+    for (const end of [first, second]) this.#connections[end.slot] = undefined;
+    this.#relays.set(first.slot, relay);
+    return relay;
+  }
+
   requestTurn(): void {
     this.#turn.request();
   }
@@ -100,6 +118,7 @@ export class AddonReactor implements Reactor, ConnectionHost {
     if (this.#isClosed) return;
     for (const listener of this.#listeners.values()) listener.close();
     for (const connection of this.#connections) connection?.destroy();
+    for (const relay of [...this.#relays.values()]) relay.destroy();
     this.#isClosed = true;
     this.#turn.stop();
     this.#lingering.stop();
@@ -160,6 +179,10 @@ export class AddonReactor implements Reactor, ConnectionHost {
     }
     if (kind === RowKind.stalled) {
       this.#listeners.get(slot)?.takeStall();
+      return;
+    }
+    if (kind === RowKind.relayed) {
+      this.#relays.get(slot)?.takeEnd(rows[at + 2]);
       return;
     }
     // A handler that ran earlier in this batch may have closed it.

@@ -1,6 +1,6 @@
 import { connect, createServer, isIP, type Server, type Socket } from "node:net";
 import { assert } from "../base/assert.js";
-import { errnoOf } from "../base/fault.js";
+import { errnoOf, type Fault } from "../base/fault.js";
 import type {
   Connection,
   ConnectionHandler,
@@ -9,11 +9,14 @@ import type {
   ListenOptions,
   Reactor,
   ReactorOptions,
+  Relay,
+  RelayStart,
 } from "./binding.js";
 import { listenFault } from "./faults.js";
 import { Lingering } from "./linger.js";
 import { noHandler } from "./no-handler.js";
 import { StandInConnection, type StandInHost } from "./stand-in-connection.js";
+import { StreamRelay } from "./stream-relay.js";
 import { Turn } from "./turn.js";
 
 /**
@@ -28,6 +31,7 @@ export class StandInReactor implements Reactor, StandInHost {
   readonly #lingering = new Lingering<StandInConnection>();
   readonly #connections = new Set<StandInConnection>();
   readonly #listeners = new Set<StandInListener>();
+  readonly #relays = new Set<StreamRelay>();
   readonly #hasReusePort: boolean;
   /** An open reactor keeps the event loop alive, as the addon's does. */
   readonly #keepAlive = setInterval(() => {}, 0x7fffffff);
@@ -64,6 +68,17 @@ export class StandInReactor implements Reactor, StandInHost {
     return connection;
   }
 
+  relay(first: Connection, second: Connection, start: RelayStart, onEnd: (fault: Fault | null) => void): Relay {
+    assert(first.pendingBytes === 0 && second.pendingBytes === 0, "a relay begins when what was written has left");
+    const relay = new StreamRelay(first.detach(), second.detach(), start, (fault) => {
+      this.#relays.delete(relay);
+      this.#turn.request();
+      onEnd(fault);
+    });
+    this.#relays.add(relay);
+    return relay;
+  }
+
   requestTurn(): void {
     this.#turn.request();
   }
@@ -73,6 +88,7 @@ export class StandInReactor implements Reactor, StandInHost {
     this.#isClosed = true;
     for (const listener of this.#listeners) listener.close();
     for (const connection of this.#connections) connection.destroy();
+    for (const relay of this.#relays) relay.destroy();
     this.#turn.stop();
     this.#lingering.stop();
     clearInterval(this.#keepAlive);

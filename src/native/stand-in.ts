@@ -47,6 +47,16 @@ export class StandIn implements Native {
     });
   }
 
+  /** By listening there for a moment: Node binds nothing otherwise. */
+  async bindRefusal(address: string): Promise<string | null> {
+    try {
+      (await this.reservePort(address, 0)).release();
+      return null;
+    } catch (error) {
+      return errnoOf(error) ?? "EUNKNOWN";
+    }
+  }
+
   createReactor(options: ReactorOptions): Reactor {
     return new StandInReactor(options, hasReusePort);
   }

@@ -1,5 +1,5 @@
 import type { PathId, Row, ShardIndex, SpoolKey } from "../base/brands.js";
-import type { PathConfig } from "../config/compiled.js";
+import type { PathConfig, ProxyConfig } from "../config/compiled.js";
 import type { DelayReason, RecordKind, ResponseText } from "./records.js";
 
 /** One host of a delivery route. */
@@ -49,6 +49,7 @@ export interface PathDefinition {
     readonly address: string | null;
     readonly ehloDomain: string | null;
     readonly remotePort: number | null;
+    readonly proxy: ProxyConfig | null;
   };
   readonly pool: string;
   readonly hosts: readonly RouteHost[];

@@ -47,6 +47,8 @@ export enum Counter {
   shedQueue,
   shedConnections,
   shedDescriptors,
+  bindFailures,
+  proxyConnectionFailures,
 }
 
 /** One counter's face outside. */
@@ -197,6 +199,20 @@ export const METRICS: readonly MetricRow[] = [
   shed(Counter.shedQueue, "queue"),
   shed(Counter.shedConnections, "connections"),
   shed(Counter.shedDescriptors, "descriptors"),
+  row(
+    Counter.bindFailures,
+    "bind_failures",
+    "counter",
+    null,
+    "Messages that could not leave from their source's address, here or on its proxy",
+  ),
+  row(
+    Counter.proxyConnectionFailures,
+    "proxy_connection_failures",
+    "counter",
+    null,
+    "Messages whose source's proxy could not be reached, or did not do what it is for",
+  ),
 ];
 
 /** How many counters a thread's block has. */

@@ -130,6 +130,7 @@ export class PathBook {
           address: source.sourceAddress,
           ehloDomain: source.ehloDomain,
           remotePort: source.remotePort,
+          proxy: source.proxy,
         },
         pool: queue.pool.name,
         hosts: route.hosts,

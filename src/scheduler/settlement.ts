@@ -1,6 +1,6 @@
 import { unreachable } from "../base/assert.js";
 import type { Row, SessionId, ShardIndex, SpoolKey, WorkerIndex } from "../base/brands.js";
-import { CloseReason, OutcomeFlag, OutcomeKind, SessionChange } from "../protocol/layout/frames.js";
+import { CloseReason, OutcomeFlag, OutcomeKind, PROXY_FLAGS, SessionChange } from "../protocol/layout/frames.js";
 import type { Core } from "./core.js";
 import type { Disposal } from "./disposal.js";
 import type { EgressPath } from "./egress-path.js";
@@ -97,7 +97,7 @@ export class Settlement {
     const { path } = session;
     if (session.row === row) session.row = 0 as Row;
     if ((flags & OutcomeFlag.connectFailed) !== 0) this.#connectFailed(path);
-    else if (kind === OutcomeKind.returned) path.noteFruitless(this.#core.nowMs);
+    else if (kind === OutcomeKind.returned || (flags & PROXY_FLAGS) !== 0) path.noteFruitless(this.#core.nowMs);
     else path.noteProgress();
     session.deliveries++;
     if ((flags & OutcomeFlag.sessionEnded) !== 0) this.#end(session);
@@ -160,7 +160,7 @@ export class Settlement {
         break;
       case OutcomeKind.transient:
         counters.transient++;
-        if ((flags & OutcomeFlag.connectFailed) === 0) this.#survived(row);
+        if ((flags & (OutcomeFlag.connectFailed | PROXY_FLAGS)) === 0) this.#survived(row);
         if (!placement.setAsideIfSentenced(row)) this.#retry(row);
         break;
       case OutcomeKind.returned:

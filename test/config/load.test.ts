@@ -135,6 +135,7 @@ protocol = "null"
     sourceAddress: "192.0.2.1",
     ehloDomain: null,
     remotePort: 2525,
+    proxy: null,
   });
   assert.equal(config.queues[0]?.domain, "example.com");
   const protocol = config.queues[0]?.options.protocol;
@@ -162,6 +163,67 @@ test("strings may come from the environment or from a file beside the configurat
   ]);
   const odd = errorsOf('[node]\nhostname = { env = "constructor" }\n');
   assert.deepEqual(odd, ['hikyaku.toml:2: node.hostname: environment variable "constructor" is not set']);
+});
+
+test("proxies of sources, with their secrets from elsewhere", () => {
+  const toml = `[delivery]
+mode = "live"
+[[source]]
+name = "ha"
+source_address = "192.0.2.7"
+ha_proxy_server = "Proxy.example.:8025"
+ha_proxy_source_address = "2001:db8::7"
+ha_proxy_protocol = "v1"
+[[source]]
+name = "socks"
+socks5_proxy_server = "[::1]:1080"
+socks5_proxy_source_address = "192.0.2.8"
+socks5_proxy_username = { env = "WHO" }
+socks5_proxy_password = { file = "password" }
+[[source]]
+name = "plain"
+socks5_proxy_server = "192.0.2.9:1080"
+socks5_proxy_method = "connect"
+[[source]]
+name = "both"
+ha_proxy_server = "192.0.2.9:8025"
+ha_proxy_source_address = "192.0.2.9"
+socks5_proxy_server = "192.0.2.9:1080"
+socks5_proxy_source_address = "192.0.2.9"
+`;
+  const files = { password: "pä ss\n" };
+  const sandbox = load(toml.replace(`"live"`, `"sandbox"`), files, { WHO: "mta" });
+  assert.deepEqual(
+    Object.values(sandbox.config.sources).map((source) => source.proxy),
+    [null, null, null, null, null],
+  );
+  assert.equal(sandbox.warnings.filter((one) => one.message === "its proxy is not used in the sandbox").length, 4);
+  const { config, warnings } = load(toml, files, { WHO: "mta" });
+  const proxyOf = (name: string) => config.sources[name]?.proxy;
+  assert.deepEqual(proxyOf("ha"), {
+    protocol: "haproxy",
+    server: { host: "proxy.example", port: 8025 },
+    sourceAddress: "2001:db8::7",
+    version: 1,
+  });
+  assert.deepEqual(proxyOf("socks"), {
+    protocol: "socks5",
+    server: { host: "::1", port: 1080 },
+    sourceAddress: "192.0.2.8",
+    credentials: { username: "mta", password: "pä ss" },
+  });
+  assert.deepEqual(proxyOf("plain"), {
+    protocol: "socks5",
+    server: { host: "192.0.2.9", port: 1080 },
+    sourceAddress: null,
+    credentials: null,
+  });
+  const ha = proxyOf("both");
+  assert.deepEqual([ha?.protocol, ha?.protocol === "haproxy" ? ha.version : null], ["haproxy", 2]);
+  assert.deepEqual(
+    warnings.map(({ key, message }) => `${key}: ${message}`).filter((line) => line.startsWith("source")),
+    ['source[3].socks5_proxy_server: without effect, "ha_proxy_server" wins'],
+  );
 });
 
 test("a byte order mark, letters of all alphabets and CRLF are good", () => {

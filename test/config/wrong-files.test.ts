@@ -170,7 +170,7 @@ const cases: readonly Case[] = [
   ],
   [
     "what is not there yet is known, and an error",
-    '[[log_hook]]\nname = "w"\n[dkim]\n[redis]\nnode = "redis://127.0.0.1"\n[policy]\nfile = "policy.ts"\n[[smtp_listener]]\ntls_certificate = "cert.pem"\nallow_xclient = true\n[[source]]\nname = "s"\nsocks5_proxy_server = "127.0.0.1:1080"\n',
+    '[[log_hook]]\nname = "w"\n[dkim]\n[redis]\nnode = "redis://127.0.0.1"\n[policy]\nfile = "policy.ts"\n[[smtp_listener]]\ntls_certificate = "cert.pem"\nallow_xclient = true\n[[source]]\nname = "s"\nsuspend_when_unplumbed = { trigger = "Immediate", duration = "5m" }\n',
     [
       "hikyaku.toml:1: log_hook: not available in this version: log hooks",
       "hikyaku.toml:3: dkim: not available in this version: DKIM signing",
@@ -178,7 +178,39 @@ const cases: readonly Case[] = [
       "hikyaku.toml:6: policy: not available in this version: policy hooks",
       "hikyaku.toml:9: smtp_listener[0].tls_certificate: not available in this version: STARTTLS for clients",
       "hikyaku.toml:10: smtp_listener[0].allow_xclient: not available in this version: XCLIENT",
-      "hikyaku.toml:13: source[0].socks5_proxy_server: not available in this version: SOCKS5 on the way out",
+      "hikyaku.toml:13: source[0].suspend_when_unplumbed: not available in this version: suspension of a source by its health",
+    ],
+  ],
+  [
+    "a proxy that is half described",
+    '[[source]]\nname = "a"\nha_proxy_server = "127.0.0.1:1"\n[[source]]\nname = "b"\nha_proxy_source_address = "192.0.2.1"\nha_proxy_protocol = "v1"\n[[source]]\nname = "c"\nsocks5_proxy_server = "p.example:1080"\nsocks5_proxy_username = "u"\n[[source]]\nname = "d"\nsocks5_proxy_username = "u"\nsocks5_proxy_password = "p"\nsocks5_proxy_method = "connect"\n',
+    [
+      'hikyaku.toml:3: source[0].ha_proxy_server: needs "ha_proxy_source_address"',
+      'hikyaku.toml:6: source[1].ha_proxy_source_address: needs "ha_proxy_server"',
+      'hikyaku.toml:7: source[1].ha_proxy_protocol: needs "ha_proxy_server"',
+      'hikyaku.toml:10: source[2].socks5_proxy_server: needs "socks5_proxy_source_address"',
+      'hikyaku.toml:11: source[2].socks5_proxy_username: needs "socks5_proxy_password"',
+      'hikyaku.toml:14: source[3].socks5_proxy_username: needs "socks5_proxy_server"',
+      'hikyaku.toml:16: source[3].socks5_proxy_method: needs "socks5_proxy_server"',
+    ],
+  ],
+  [
+    "a proxy that cannot be: no port, a family that does not fit, an address that is not asked for",
+    '[[source]]\nname = "a"\nsocks5_proxy_server = "p.example"\nsocks5_proxy_source_address = "192.0.2.1"\n[[source]]\nname = "b"\nsource_address = "192.0.2.1"\nha_proxy_server = "[::1]:1080"\nha_proxy_source_address = "::2"\n[[source]]\nname = "c"\nsocks5_proxy_server = "192.0.2.9:1080"\nsocks5_proxy_source_address = "::2"\nsocks5_proxy_method = "connect"\n',
+    [
+      'hikyaku.toml:3: source[0].socks5_proxy_server: found "p.example", expected a host and a port, such as "proxy.example.com:1080", "192.0.2.1:1080" or "[2001:db8::1]:1080"',
+      'hikyaku.toml:8: source[1].ha_proxy_server: cannot be reached from source_address "192.0.2.1", of another family',
+      'hikyaku.toml:13: source[2].socks5_proxy_source_address: has no meaning with socks5_proxy_method = "connect": the proxy chooses the address',
+    ],
+  ],
+  [
+    "a secret is never repeated",
+    '[[source]]\nname = "a"\nsocks5_proxy_server = "p.example:1"\nsocks5_proxy_source_address = "::1"\nsocks5_proxy_username = 12345\nsocks5_proxy_password = { file = "missing" }\n[[source]]\nname = "b"\nsocks5_proxy_username = ""\nsocks5_proxy_password = { vault_mount = "m", vault_path = "p", vault_key = "k" }\nsocks5_proxy_server = "p.example:1"\nsocks5_proxy_source_address = "::1"\n',
+    [
+      'hikyaku.toml:5: source[0].socks5_proxy_username: expected a secret of 1 to 255 bytes, written out or as { env = "NAME" } or { file = "path" }',
+      'hikyaku.toml:6: source[0].socks5_proxy_password: file "missing" cannot be read (ENOENT)',
+      'hikyaku.toml:9: source[1].socks5_proxy_username: found 0 bytes, expected a secret of 1 to 255 bytes, written out or as { env = "NAME" } or { file = "path" }',
+      "hikyaku.toml:10: source[1].socks5_proxy_password: vault secrets are not available in this version",
     ],
   ],
   [

@@ -36,6 +36,7 @@ test("a connection that cannot be made is tried again after pauses that double, 
       handler = taken;
       return nowhere;
     },
+    relay: () => assert.fail("nothing is joined here"),
     requestTurn() {},
     close() {},
   };

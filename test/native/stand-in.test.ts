@@ -6,11 +6,13 @@ import { describeDisk } from "./disk-table.js";
 import { describeEnds } from "./end-table.js";
 import { withWorld } from "./peer.js";
 import { describeReactor } from "./reactor-table.js";
+import { describeRelays } from "./relay-table.js";
 
 const native = new StandIn();
 describeConnections(native);
 describeEnds(native);
 describeReactor(native);
+describeRelays(native);
 describeDisk(native);
 
 test("what only the addon can do is refused, not passed over", () =>

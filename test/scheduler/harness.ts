@@ -116,7 +116,7 @@ export class Harness {
         queue: (name) => queueConfig(this.queues.get(name.domain) ?? {}),
         path: (_domain, source, site) => pathConfig(this.paths.get(site) ?? this.paths.get(source) ?? {}),
         pool: (name) => ({ name, entries: this.pools.get(name) ?? [{ name: "unspecified", weight: 1 }] }),
-        source: (name) => ({ name, sourceAddress: null, ehloDomain: null, remotePort: null }),
+        source: (name) => ({ name, sourceAddress: null, ehloDomain: null, remotePort: null, proxy: null }),
       },
       router: {
         route: (name, _config, answer) => {

@@ -324,6 +324,26 @@ test("too many failed connections in a row fail the whole ready queue, one that 
   assert.equal(totals(world.scheduler.core).ready, 0);
 });
 
+test("what a proxy failed at is not counted against the hosts; the path rests instead, longer each time", () => {
+  for (const flag of [OutcomeFlag.proxyFailed, OutcomeFlag.proxyUnplumbed, OutcomeFlag.proxyDestination]) {
+    const world = new Harness();
+    world.paths.set("site", { connectionLimit: 1, consecutiveConnectionFailuresBeforeDelay: 0 });
+    oneSite(world, "a.example");
+    world.accept("a.example", 10);
+    world.turns();
+    for (let i = 0; i < 3; i++) {
+      world.answer(world.port.deliveries[0], OutcomeKind.transient, flag | OutcomeFlag.sessionEnded);
+      world.turns();
+    }
+    const [path] = pathSnapshots(world.scheduler.core, 10);
+    assert.deepEqual([path?.failures, path?.ready, path?.restMs], [0, 7, 100]);
+    assert.equal(world.port.disposed.length, 0, "the messages behind are not failed with it");
+    assert.equal(path?.sessions, 0);
+    world.after(100);
+    assert.equal(pathSnapshots(world.scheduler.core, 10)[0]?.sessions, 1, "tried again after the rest");
+  }
+});
+
 test("no session is opened above the limit that is set from outside; those held back are opened when others end", () => {
   const world = new Harness();
   world.paths.set("site", { connectionLimit: 32, maxDeliveriesPerConnection: 1 });

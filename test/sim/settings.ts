@@ -70,7 +70,7 @@ export class FakePolicy implements Policy {
   }
 
   source(name: string) {
-    return { name, sourceAddress: null, ehloDomain: null, remotePort: null };
+    return { name, sourceAddress: null, ehloDomain: null, remotePort: null, proxy: null };
   }
 }
 

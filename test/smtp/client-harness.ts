@@ -77,7 +77,7 @@ export class Recorder implements ClientHost {
   onFailed(failure: StepResult): void {
     this.ended++;
     this.failure = failure;
-    const text = judgeUnreachable([{ name: "mx", address: null, failure }]).content;
+    const text = judgeUnreachable([{ name: "mx", address: null, cause: "host", via: null, failure }]).content;
     this.events.push(`failed ${failure.stage} ${text.slice(text.indexOf("mx: ") + 4)}`);
   }
 

@@ -125,7 +125,18 @@ export enum OutcomeFlag {
   removing = 4,
   /** With `returned`: not at once again. */
   later = 8,
+  /** With a transient failure: no address could be tried, because the source's address is not of this machine. */
+  unplumbed = 0x100,
+  /** With a transient failure: the source's proxy could not be reached, or did not do what it is for. */
+  proxyFailed = 0x200,
+  /** With a transient failure: the source's address is not of the proxy's machine, by the proxy's word. */
+  proxyUnplumbed = 0x400,
+  /** With a transient failure: the proxy works, and could not connect to any address of the plan. */
+  proxyDestination = 0x800,
 }
+
+/** Flags of failures that are a proxy's: never counted against the hosts of a path. */
+export const PROXY_FLAGS: number = OutcomeFlag.proxyFailed | OutcomeFlag.proxyUnplumbed | OutcomeFlag.proxyDestination;
 
 /** What a session reports of itself. */
 export enum SessionChange {

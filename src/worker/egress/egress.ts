@@ -22,6 +22,7 @@ import { NotedHandler, noteHand } from "./noted.js";
 import { Outcomes } from "./outcomes.js";
 import { EgressPath } from "./path.js";
 import { makePlan, type Plan, type ResolvedHost } from "./plan.js";
+import { connectThrough } from "./proxy/through.js";
 import { EgressSession } from "./session.js";
 import type { Assigned, SessionHost, SettledEnd } from "./session-host.js";
 import { Unseen } from "./unseen.js";
@@ -113,7 +114,10 @@ export class Egress implements SessionHost {
   // ── what sessions ask ────────────────────────────────────────────────────────────────────────────────────────────
 
   connect(session: EgressSession, handler: ConnectionHandler, options: ConnectOptions): Connection {
-    return this.#parts.reactor.connect(options, new NotedHandler(session, handler, this.#parts.hand));
+    const noted = new NotedHandler(session, handler, this.#parts.hand);
+    const { proxy, config } = session.path;
+    if (proxy === null) return this.#parts.reactor.connect(options, noted);
+    return connectThrough(this.#parts, proxy, options, config.connectTimeoutMs, noted);
   }
 
   plan(session: EgressSession, answer: (plan: Plan) => void): void {

@@ -20,8 +20,8 @@ import { WriteWait } from "./write-wait.js";
 export interface LineHost extends ClientHost {
   /** The connection stands; the peer's banner is awaited. */
   onGreeting(): void;
-  /** There is no connection: it failed, or took too long. */
-  onUnconnected(failure: StepResult): void;
+  /** There is no connection: it failed, with a fault if there is one, or took too long. */
+  onUnconnected(failure: StepResult, fault: Fault | null): void;
 }
 
 /** See the file's header. */
@@ -39,7 +39,7 @@ export class Line implements ConnectionHandler {
   constructor(path: EgressPath, host: LineHost) {
     this.#path = path;
     this.#host = host;
-    this.#deadlineMs = path.nowMs() + path.config.connectTimeoutMs;
+    this.#deadlineMs = path.nowMs() + path.connectPatienceMs;
   }
 
   /** The machine on the connection; null while there is none, or it is not connected yet. */
@@ -80,7 +80,7 @@ export class Line implements ConnectionHandler {
     this.#deadlineMs = Number.POSITIVE_INFINITY;
     if (machine !== null) machine.timedOut();
     else if (this.#connection !== null) {
-      this.#unconnected({ kind: "timeout", afterMs: this.#path.config.connectTimeoutMs });
+      this.#unconnected({ kind: "timeout", afterMs: this.#path.config.connectTimeoutMs }, null);
     }
   }
 
@@ -103,8 +103,8 @@ export class Line implements ConnectionHandler {
     this.#machine = null;
   }
 
-  #unconnected(answer: Answer): void {
-    this.#host.onUnconnected({ stage: "connect", answer, command: null });
+  #unconnected(answer: Answer, fault: Fault | null): void {
+    this.#host.onUnconnected({ stage: "connect", answer, command: null }, fault);
   }
 
   // ── what the machine writes ──────────────────────────────────────────────────────────────────────────────────────
@@ -145,7 +145,7 @@ export class Line implements ConnectionHandler {
     if (this.#connection === null) return;
     const detail = fault === null ? null : (fault.errno ?? fault.message);
     if (this.#machine === null) {
-      this.#unconnected(detail === null ? { kind: "closed" } : { kind: "transport", detail });
+      this.#unconnected(detail === null ? { kind: "closed" } : { kind: "transport", detail }, fault);
     } else if (detail === null) {
       this.#machine.peerEnded();
     } else {

@@ -13,6 +13,7 @@ import { Counter } from "../../protocol/metrics.js";
 import type { DelayReason, ResponseText } from "../../protocol/records.js";
 import type { AttemptFacts, MessageFacts, MessageRecordKind } from "../events/record.js";
 import type { SpooledMessage, Unreadable } from "../spool/envelope.js";
+import { type FailureCause, serverName, unreachableFlags } from "./cause.js";
 import type { EgressParts } from "./egress-parts.js";
 import type { EgressSession } from "./session.js";
 import type { Assigned, SettledEnd } from "./session-host.js";
@@ -24,6 +25,13 @@ export class Outcomes {
 
   constructor(parts: EgressParts) {
     this.#parts = parts;
+  }
+
+  /** Counts a plan of which no address could be used; gives the outcome's flags. */
+  #blamed(cause: FailureCause): number {
+    if (cause === "unplumbed" || cause === "proxy-unplumbed") this.#count(Counter.bindFailures, 1);
+    else if (cause === "proxy") this.#count(Counter.proxyConnectionFailures, 1);
+    return unreachableFlags(cause);
   }
 
   /** A message that a session had has its fate. */
@@ -39,7 +47,7 @@ export class Outcomes {
     // A session that could not connect has not read its message yet.
     const message = loaded ?? this.#parts.read(assigned.shard, assigned.key);
     if (message.kind !== "message") {
-      if (end === "unreachable") flags |= OutcomeFlag.connectFailed;
+      if (end === "unreachable") flags |= this.#blamed(session.targets.cause);
       this.unreadable(session, assigned, message, flags);
       return;
     }
@@ -59,7 +67,7 @@ export class Outcomes {
       case "next-host":
       case "again": {
         this.#count(Counter.transientFailures, 1);
-        if (end === "unreachable") flags |= OutcomeFlag.connectFailed;
+        if (end === "unreachable") flags |= this.#blamed(session.targets.cause);
         const reason = (fate.kind === "transient" ? fate.reason : undefined) ?? "LoggedTransientFailure";
         this.#record(session, assigned, message, "TransientFailure", fate.response, reason);
         this.#parts.outcome(assigned.row, session.id, OutcomeKind.transient, flags, fate.response.code);
@@ -125,7 +133,8 @@ function attemptOf(session: EgressSession): AttemptFacts {
     peer,
     egressPool: path.pool,
     egressSource: path.source,
-    sourceAddress: line.localAddress,
+    sourceAddress: line.localAddress ?? path.proxy?.sourceAddress ?? null,
+    sourceProxy: path.proxy === null ? null : { server: serverName(path.proxy), protocol: path.proxy.protocol },
     deliveryProtocol: "ESMTP",
     tlsCipher: null,
     tlsProtocolVersion: null,

@@ -1,8 +1,10 @@
 import type { Clock } from "../../base/clock.js";
-import type { PathConfig } from "../../config/compiled.js";
+import type { PathConfig, ProxyConfig } from "../../config/compiled.js";
 import type { ConnectOptions } from "../../native/binding.js";
 import type { PathDefinition, RouteHost } from "../../protocol/messages.js";
 import { type PlanRules, type PlanTarget, planRules } from "./plan.js";
+
+const PROXY_GRACE_MS = 1000;
 
 /** An egress path as a worker uses it: the scheduler's definition with what is derived from it once. */
 export class EgressPath {
@@ -15,6 +17,8 @@ export class EgressPath {
   readonly config: PathConfig;
   /** Argument of EHLO: the path's, else the source's, else this host's name. */
   readonly ehloDomain: string;
+  /** The source's proxy, null for direct connections. */
+  readonly proxy: ProxyConfig | null;
   readonly rules: PlanRules;
   readonly #clock: Clock;
   readonly #localAddress: string | null;
@@ -28,9 +32,18 @@ export class EgressPath {
     this.hosts = definition.hosts;
     this.config = definition.config;
     this.ehloDomain = definition.config.ehloDomain ?? definition.source.ehloDomain ?? hostname;
-    this.rules = planRules(definition.config, definition.source, definition.explicit);
+    this.proxy = definition.source.proxy;
+    // Through a proxy the destination is reached from the proxy's address, and the proxy from the source's.
+    const { address, remotePort, proxy } = definition.source;
+    const origin = { address: proxy === null ? address : proxy.sourceAddress, remotePort };
+    this.rules = planRules(definition.config, origin, definition.explicit);
     this.#clock = clock;
     this.#localAddress = definition.source.address;
+  }
+
+  /** How long a connection may take to come up. A proxy's has its own, more telling end a little earlier. */
+  get connectPatienceMs(): number {
+    return this.config.connectTimeoutMs + (this.proxy === null ? 0 : PROXY_GRACE_MS);
   }
 
   /** Monotonic milliseconds. */

@@ -131,7 +131,9 @@ export function makePlan(hosts: readonly ResolvedHost[], rules: PlanRules, rando
     chosen.push(...tier.slice(0, MAX_PLAN_TARGETS - chosen.length));
   }
   if (chosen.length > 0) return { kind: "plan", targets: chosen };
-  return { kind: resolved > 0 ? "skipped" : "none" };
+  if (resolved > 0) return { kind: "skipped" };
+  const sourceless = { ...rules, sourceFamily: null };
+  return { kind: hosts.some((host) => targetsOf(host, lookup, sourceless).length > 0) ? "family" : "none" };
 }
 
 /** The targets of one host, in the order of its addresses. */

@@ -13,6 +13,7 @@
  */
 import { assert, unreachable } from "../../base/assert.js";
 import type { SessionId } from "../../base/brands.js";
+import type { Fault } from "../../base/fault.js";
 import type { OutgoingMessage } from "../../smtp/client-envelope.js";
 import type { SessionEnd, StepResult, TransactionResult } from "../../smtp/client-result.js";
 import type { SpooledMessage } from "../spool/envelope.js";
@@ -148,8 +149,8 @@ export class EgressSession implements LineHost {
   }
 
   /** The present address cannot be used. */
-  onUnconnected(failure: StepResult): void {
-    this.targets.failed(failure);
+  onUnconnected(failure: StepResult, fault: Fault | null = null): void {
+    this.targets.failed(failure, fault, this.path.proxy);
     this.line.drop();
     this.#connectNext();
   }

@@ -7,8 +7,11 @@
  * On failure a failed address is noted; when none is left `exhausted` joins what was noted
  */
 import { assert } from "../../base/assert.js";
+import type { Fault } from "../../base/fault.js";
+import type { ProxyConfig } from "../../config/compiled.js";
 import type { ResponseText } from "../../protocol/records.js";
 import type { StepResult } from "../../smtp/client-result.js";
+import { blame, commonCause, type FailureCause } from "./cause.js";
 import type { PlanTarget } from "./plan.js";
 import { type HostFailure, judgeUnreachable } from "./verdict.js";
 
@@ -34,6 +37,11 @@ export class Targets {
     return judgeUnreachable(this.#failures);
   }
 
+  /** Who is to blame that no address is left. */
+  get cause(): FailureCause {
+    return commonCause(this.#failures);
+  }
+
   /** The plan is made. */
   begin(plan: readonly PlanTarget[]): void {
     this.#plan = plan;
@@ -54,10 +62,10 @@ export class Targets {
   }
 
   /** The current address cannot be used. */
-  failed(failure: StepResult): void {
+  failed(failure: StepResult, fault: Fault | null, proxy: ProxyConfig | null): void {
     const target = this.#current;
     assert(target !== null, "an address failed that was not tried");
-    this.#failures.push({ name: target.name, address: target.address, failure });
+    this.#failures.push(blame(target, failure, fault, proxy));
   }
 
   /** The current address has greeted us: what the others did is of no interest any more. */

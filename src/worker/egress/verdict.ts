@@ -4,6 +4,7 @@ import type { DelayReason, EnhancedCode, ResponseText } from "../../protocol/rec
 import type { RecipientResult, Stage, StepResult, TransactionResult } from "../../smtp/client-result.js";
 import { formatEnhancedCode } from "../../smtp/enhanced-code.js";
 import { cutText, type PeerReply } from "../../smtp/reply-reader.js";
+import { CAUSE_WORDS, commonCause, type FailureCause } from "./cause.js";
 
 /**
  * The one judge of trouble: sessions report what happened, this file alone says what it means for a recipient and for
@@ -216,6 +217,9 @@ export interface HostFailure {
   /** Null for a unix socket. */
   readonly address: string | null;
   readonly failure: StepResult;
+  readonly cause: FailureCause;
+  /** The proxy that the failure is to be told of, where its text does not name it already. */
+  readonly via: string | null;
 }
 
 /**
@@ -224,11 +228,13 @@ export interface HostFailure {
  * and come back.
  */
 export function judgeUnreachable(failures: readonly HostFailure[]): ResponseText {
-  let text = `${INTERNAL_PREFIX}failed to connect to any candidate hosts: `;
+  const cause = commonCause(failures);
+  const words = failures.every((one) => one.cause === cause) ? CAUSE_WORDS[cause] : "";
+  let text = `${INTERNAL_PREFIX}failed to connect to any candidate hosts${words === "" ? "" : ` (${words})`}: `;
   for (let i = 0; i < failures.length; i++) {
-    const { name, address, failure } = failures[i];
+    const { name, address, failure, cause: blamed, via } = failures[i];
     const where = address === null || address === name ? name : `${name} [${address}]`;
-    const part = `${i === 0 ? "" : ", "}${where}: ${describe(failure)}`;
+    const part = `${i === 0 ? "" : ", "}${where}: ${via === null ? "" : `proxy ${via}: `}${telling(failure, blamed)}`;
     // Room is left for the count behind, so that the whole stays within its bound.
     const room = MAX_JOINED_CHARS - text.length - 24;
     if (part.length > room) {
@@ -243,8 +249,16 @@ export function judgeUnreachable(failures: readonly HostFailure[]): ResponseText
   return { code: 400, enhanced: null, content: text, command: null };
 }
 
+/** A proxy's fault says in its own words what it was doing. */
+function telling(failure: StepResult, cause: FailureCause): string {
+  const { stage, answer } = failure;
+  return cause !== "host" && cause !== "unplumbed" && stage === "connect" && answer.kind === "transport"
+    ? answer.detail
+    : describe(failure);
+}
+
 /** Why a plan has no address to try. */
-export type PlanProblem = "none" | "prohibited" | "skipped";
+export type PlanProblem = "none" | "family" | "prohibited" | "skipped";
 
 /** What becomes of every message of a path whose plan has this problem. */
 export interface PlanVerdict {
@@ -263,6 +277,10 @@ export function judgePlan(problem: PlanProblem, site: string, detail: string): P
       const content = `no address was found for the hosts of ${site}`;
       const response = { code: 451, enhanced: [4, 4, 4], content, command: null } as const;
       return { kind: "transient", response, reason: "MxResolvedToZeroHosts" };
+    }
+    case "family": {
+      const content = `no address of ${site} is of the family of the source's address`;
+      return { kind: "transient", response: own(451, [4, 4, 4], content, null), reason: "MxResolvedToZeroHosts" };
     }
     case "prohibited": {
       const response = own(550, [5, 4, 4], `${site} resolves to the prohibited address ${detail}`, null);

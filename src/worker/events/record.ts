@@ -24,6 +24,13 @@ export interface PeerFacts {
   readonly isSecure: boolean;
 }
 
+/** The proxy of a source, as a record names it. */
+export interface SourceProxyFacts {
+  /** `host:port` as configured. */
+  readonly server: string;
+  readonly protocol: "haproxy" | "socks5";
+}
+
 /** What a record says of the attempt, or of the path that could not be used. All of it may be absent. */
 export interface AttemptFacts {
   /** Ready queue's name, "" when no path was involved. */
@@ -31,8 +38,10 @@ export interface AttemptFacts {
   readonly peer: PeerFacts | null;
   readonly egressPool: string | null;
   readonly egressSource: string | null;
-  /** Local address that the connection left from. */
+  /** Address that the connection left from: of this machine, or of the proxy's. */
   readonly sourceAddress: string | null;
+  /** The proxy that the connection went through, or should have. */
+  readonly sourceProxy: SourceProxyFacts | null;
   /** `ESMTP` and so on; null when nothing was tried. */
   readonly deliveryProtocol: string | null;
   readonly tlsCipher: string | null;
@@ -50,6 +59,7 @@ export const NO_ATTEMPT: AttemptFacts = {
   egressPool: null,
   egressSource: null,
   sourceAddress: null,
+  sourceProxy: null,
   deliveryProtocol: null,
   tlsCipher: null,
   tlsProtocolVersion: null,
@@ -144,10 +154,7 @@ export class RecordLines {
     line += this.#times(nowMs, message.createdMs);
     line += `,"num_attempts":${message.numAttempts},"bounce_classification":${jsonText(classification)}`;
     line += `,"egress_pool":${jsonTextOrNull(attempt.egressPool)},"egress_source":${jsonTextOrNull(attempt.egressSource)}`;
-    line +=
-      attempt.sourceAddress === null
-        ? `,"source_address":null`
-        : `,"source_address":{"address":${jsonText(attempt.sourceAddress)}}`;
+    line += sourceText(attempt.sourceAddress, attempt.sourceProxy);
     line += `,"feedback_report":null`;
     if (envelope.meta !== null) line += `,"meta":${jsonObject(envelope.meta)}`;
     line += `,"headers":{},"delivery_protocol":${jsonTextOrNull(attempt.deliveryProtocol)}`;
@@ -186,6 +193,14 @@ function responseText(response: ResponseText): string {
   const { enhanced } = response;
   const code = enhanced === null ? "null" : `{"class":${enhanced[0]},"subject":${enhanced[1]},"detail":${enhanced[2]}}`;
   return `,"response":{"code":${response.code},"enhanced_code":${code},"content":${jsonText(response.content)},"command":${jsonTextOrNull(response.command)}}`;
+}
+
+function sourceText(address: string | null, proxy: SourceProxyFacts | null): string {
+  if (proxy !== null) {
+    const facts = `"server":${jsonText(proxy.server)},"protocol":"${proxy.protocol}"`;
+    return `,"source_address":{"address":${jsonTextOrNull(address)},${facts}}`;
+  }
+  return `,"source_address":${address === null ? "null" : `{"address":${jsonText(address)}}`}`;
 }
 
 function peerText(peer: PeerFacts | null): string {

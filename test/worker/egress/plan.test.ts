@@ -114,6 +114,9 @@ test("a source's address can only reach its own family", () => {
   const from = (address: string) => planRules(CONFIG, { address, remotePort: null }, false);
   assert.deepEqual(addresses(makePlan(hosts, from("198.51.100.1"), new SeededRandom(1))), ["192.0.2.1"]);
   assert.deepEqual(addresses(makePlan(hosts, from("2001:db8::5"), new SeededRandom(1))), ["2001:db8::1"]);
+  const four = [host(10, "a", ["192.0.2.1"], [])];
+  assert.deepEqual(makePlan(four, from("2001:db8::5"), new SeededRandom(1)), { kind: "family" });
+  assert.deepEqual(makePlan([host(10, "a", [], [])], from("2001:db8::5"), new SeededRandom(1)), { kind: "none" });
 });
 
 test("one prohibited address condemns the plan, in whatever spelling, wherever it stands", () => {

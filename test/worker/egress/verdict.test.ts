@@ -138,7 +138,7 @@ test("what is logged: the peer's words as they are, ours with the mark", () => {
 });
 
 function failed(name: string, address: string | null, stage: Stage, answer: Answer): HostFailure {
-  return { name, address, failure: { stage, answer, command: null } };
+  return { name, address, failure: { stage, answer, command: null }, cause: "host", via: null };
 }
 
 test("all addresses failed: one temporary answer that names each", () => {
@@ -184,6 +184,9 @@ test("plans without addresses", () => {
   assert.deepEqual([bad.kind, bad.response.code, bad.reason], ["bounced", 550, "MxWasProhibited"]);
   assert.deepEqual(bad.response.enhanced, [5, 4, 4]);
   assert.match(bad.response.content, /^KumoMTA internal: .*127\.0\.0\.1/);
+  const family = judgePlan("family", "mx.example", "");
+  assert.deepEqual([family.kind, family.response.code, family.reason], ["transient", 451, "MxResolvedToZeroHosts"]);
+  assert.match(family.response.content, /no address of mx\.example is of the family of the source's address/);
   const skipped = judgePlan("skipped", "mx.example", "");
   assert.deepEqual([skipped.kind, skipped.response.code, skipped.reason], ["transient", 451, "MxWasSkipped"]);
 });

@@ -93,6 +93,10 @@ test("every kind of record says on one line exactly what it was given", () => {
     egressPool: nastyOrNull,
     egressSource: nastyOrNull,
     sourceAddress: nastyOrNull,
+    sourceProxy: fc.option(
+      fc.record({ server: nasty, protocol: fc.constantFrom("haproxy" as const, "socks5" as const) }),
+      { nil: null },
+    ),
     deliveryProtocol: nastyOrNull,
     tlsCipher: nastyOrNull,
     tlsProtocolVersion: nastyOrNull,
@@ -187,7 +191,12 @@ test("every kind of record says on one line exactly what it was given", () => {
           bounce_classification: isReception ? "Uncategorized" : bounceClass,
           egress_pool: said.egressPool,
           egress_source: said.egressSource,
-          source_address: said.sourceAddress === null ? null : { address: said.sourceAddress },
+          source_address:
+            said.sourceProxy !== null
+              ? { address: said.sourceAddress, ...said.sourceProxy }
+              : said.sourceAddress === null
+                ? null
+                : { address: said.sourceAddress },
           feedback_report: null,
           ...(data === null ? {} : { meta: JSON.parse(JSON.stringify(data)) }),
           headers: {},
