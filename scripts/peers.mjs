@@ -3,7 +3,15 @@
 import { spawnSync } from "node:child_process";
 
 /** Debian package by the program that tests look for. */
-export const PEERS = { "smtp-source": "postfix", swaks: "swaks", strace: "strace" };
+export const PEERS = {
+  "smtp-source": "postfix",
+  swaks: "swaks",
+  strace: "strace",
+  openssl: "openssl",
+  nsd: "nsd",
+  unbound: "unbound",
+  "ldns-signzone": "ldnsutils",
+};
 
 function has(program) {
   return spawnSync("sh", ["-c", `PATH="$PATH:/usr/sbin:/sbin" command -v ${program}`]).status === 0;
