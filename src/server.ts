@@ -115,7 +115,7 @@ export class Server {
     supervisor.listen();
     const everyone = loadNative().perThreadListeners ? config.threads.workers : 1;
     await starting.until(() => starting.listening >= config.smtpListeners.length * everyone);
-    health.started(shareFiles(1 + config.threads.workers));
+    health.started(shareFiles(1 + config.threads.workers, config.dns.maxConcurrent));
     this.#ready = {
       pid: process.pid,
       smtp: config.smtpListeners.map((listener, index) => starting.address(0, index) ?? listener.listen),

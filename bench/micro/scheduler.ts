@@ -39,7 +39,16 @@ const policy: Policy = {
 const router: Router = {
   route(name, _config, answer) {
     const site = `site${Number(name.domain.slice(1, 4)) % SITES}`;
-    answer({ kind: "hosts", site, key: site, hosts: [], explicit: false, ttlMs: Number.POSITIVE_INFINITY });
+    answer({
+      kind: "hosts",
+      site,
+      key: site,
+      hosts: [],
+      explicit: false,
+      sts: "none",
+      secure: false,
+      ttlMs: Number.POSITIVE_INFINITY,
+    });
   },
 };
 

@@ -41,6 +41,10 @@ export function compile(
       ...written.dns,
       hostsFile: written.dns.hostsFile === null ? null : resolve(check.directory, written.dns.hostsFile),
     },
+    mtaSts: {
+      ...written.mtaSts,
+      caFile: written.mtaSts.caFile === null ? null : resolve(check.directory, written.mtaSts.caFile),
+    },
     log: { ...written.log, dir: resolve(dataDir, written.log.dir) },
     sources,
     pools,

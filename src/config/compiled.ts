@@ -11,6 +11,7 @@ export interface CompiledConfig {
   readonly smtpListeners: readonly SmtpListenerConfig[];
   readonly httpListeners: readonly HttpListenerConfig[];
   readonly dns: DnsConfig;
+  readonly mtaSts: MtaStsConfig;
   readonly log: LogConfig;
   readonly sources: Readonly<Record<string, SourceConfig>>;
   readonly pools: Readonly<Record<string, PoolConfig>>;
@@ -99,6 +100,25 @@ export interface DnsConfig {
   readonly dnssec: "off" | "trust-ad";
   /** Absolute path of the static zone file, null for none. */
   readonly hostsFile: string | null;
+  /** The static zone's records count as signed. */
+  readonly hostsFileSecure: boolean;
+  readonly maxConcurrent: number;
+  readonly maxWaiting: number;
+  readonly cacheEntries: number;
+  readonly negativeTtlMs: number;
+}
+
+/** `[mta_sts]`. */
+export interface MtaStsConfig {
+  readonly enabled: boolean;
+  /** For fetching one policy, from the first look-up to the last byte. */
+  readonly timeoutMs: number;
+  readonly maxPolicies: number;
+  /** Absolute path of more trusted authorities, null for none. */
+  readonly caFile: string | null;
+  /** Networks (CIDR) that are private, and in which policy hosts may be nonetheless. */
+  readonly allowedNetworks: readonly string[];
+  readonly port: number;
 }
 
 /** `[log]`. */
@@ -163,7 +183,7 @@ export interface MxListEntry {
 
 /** How a queue's messages leave: SMTP by MX or by a list of hosts, or nowhere (`null` discards). */
 export type QueueProtocol =
-  | { readonly kind: "smtp"; readonly mxList: readonly MxListEntry[] | null }
+  | { readonly kind: "smtp"; readonly mxList: readonly MxListEntry[] | null; readonly listSecure: boolean }
   | { readonly kind: "null" };
 
 /** A rule's criteria: exact text, or `*` for any; a rule for a tenant or campaign does not match queues without one. */
@@ -202,6 +222,8 @@ export interface PathConfig {
   readonly consecutiveConnectionFailuresBeforeDelay: number;
   readonly smtpPort: number;
   readonly ehloDomain: string | null;
+  readonly enableMtaSts: boolean;
+  readonly enableDane: boolean;
   readonly enablePipelining: boolean;
   readonly enableRset: boolean;
   readonly ignore8bitChecks: boolean;

@@ -1,7 +1,7 @@
 import { isTable } from "./check.js";
 import type { QueueConfig, QueueProtocol, QueueRule } from "./compiled.js";
 import { UNSPECIFIED } from "./egress-settings.js";
-import { choice, duration, integer, type Kind, list, rate } from "./kinds.js";
+import { choice, duration, flag, integer, type Kind, list, rate } from "./kinds.js";
 import { mxListEntry } from "./mx-list.js";
 import { type Draft, later, optionsOf, refused, setting, table } from "./table.js";
 import { itemName, pattern, text } from "./text-kinds.js";
@@ -16,7 +16,7 @@ export const QUEUE_DEFAULTS: QueueConfig = {
   maxRetryIntervalMs: null,
   maxAgeMs: 7 * DAY,
   egressPool: UNSPECIFIED,
-  protocol: { kind: "smtp", mxList: null },
+  protocol: { kind: "smtp", mxList: null, listSecure: false },
   reapIntervalMs: 10 * MINUTE,
   priority: 0,
   weight: 1,
@@ -29,12 +29,16 @@ const smtp = {
     fallbackText: "the MX hosts of the domain",
     about: "Hosts to deliver to, tried in this order, instead of the domain's MX hosts.",
   }),
-  secure: refused("treat_mx_list_as_secure", "DANE for listed hosts", [false]),
+  secure: setting("treat_mx_list_as_secure", flag(), {
+    fallback: false,
+    about: "`mx_list` counts as secure, so that `enable_dane` holds for its hosts.",
+  }),
 };
 
 const smtpTable: Kind<QueueProtocol> = table(Object.values(smtp), (reader) => ({
   kind: "smtp",
   mxList: reader.get(smtp.mxList),
+  listSecure: reader.get(smtp.secure),
 }));
 
 const protocolChoices = {
@@ -50,7 +54,7 @@ const protocolChoices = {
 };
 
 const protocolTable: Kind<QueueProtocol> = table(Object.values(protocolChoices), (reader) => {
-  if (!reader.has(protocolChoices.smtp)) return { kind: "smtp", mxList: null };
+  if (!reader.has(protocolChoices.smtp)) return { kind: "smtp", mxList: null, listSecure: false };
   return reader.given(protocolChoices.smtp);
 });
 

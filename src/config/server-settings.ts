@@ -1,18 +1,9 @@
 import { formatSize, parseSize } from "../base/units.js";
-import type {
-  CompiledConfig,
-  DnsConfig,
-  Durability,
-  FreeLimit,
-  ListenAddress,
-  LogConfig,
-  MemoryConfig,
-  SpoolConfig,
-} from "./compiled.js";
+import type { CompiledConfig, Durability, FreeLimit, LogConfig, MemoryConfig, SpoolConfig } from "./compiled.js";
 import { choice, duration, integer, type Kind, list, size } from "./kinds.js";
-import { formatPath, quote } from "./problems.js";
+import { quote } from "./problems.js";
 import { later, refused, setting, table } from "./table.js";
-import { filePath, hostName, socketAddress, stringKind } from "./text-kinds.js";
+import { filePath, hostName, stringKind } from "./text-kinds.js";
 
 const SECOND = 1000;
 const MINUTE = 60_000;
@@ -222,42 +213,6 @@ function freeLimit(): Kind<FreeLimit> {
     print: (value) => quote("count" in value ? formatSize(value.count) : `${value.fraction * 100}%`),
   };
 }
-
-const dns = {
-  servers: setting("servers", list(socketAddress({ defaultPort: 53, minPort: 1 }), { what: "name servers", max: 16 }), {
-    fallback: [] as readonly ListenAddress[],
-    fallbackText: "the system's",
-    about: "Name servers that are asked, in turn.",
-  }),
-  timeout: setting("timeout", duration({ min: 50, max: 5 * MINUTE }), {
-    fallback: 5 * SECOND,
-    about: "Longest time for one question, all servers and retries together.",
-  }),
-  dnssec: setting("dnssec", choice<DnsConfig["dnssec"]>("off", "trust-ad"), {
-    fallback: "off" as const,
-    about: '"trust-ad" believes the AD bit of `servers`, which must then be named, and be on this machine.',
-  }),
-  hostsFile: setting("hosts_file", filePath(), {
-    fallback: null,
-    about: "Static records in zone-file syntax, consulted first, for the names that it has; relative to this file.",
-  }),
-};
-
-/** `[dns]`; the path as written. */
-export const dnsTable: Kind<DnsConfig> = table(Object.values(dns), (reader) => {
-  const servers = reader.get(dns.servers);
-  const dnssec = reader.get(dns.dnssec);
-  // The system's may be anywhere, and may change after we have looked.
-  if (dnssec === "trust-ad" && servers.length === 0) {
-    reader.check.error(reader.path(dns.dnssec), `"trust-ad" needs name servers on this machine, named in dns.servers`);
-  }
-  for (const [index, server] of dnssec === "trust-ad" ? servers.entries() : []) {
-    if (server.host === "::1" || server.host.startsWith("127.")) continue;
-    const why = `${formatPath(reader.path(dns.dnssec))} = "trust-ad" needs name servers on this machine`;
-    reader.check.error([...reader.path(dns.servers), index], why);
-  }
-  return { servers, dnssec, timeoutMs: reader.get(dns.timeout), hostsFile: reader.get(dns.hostsFile) };
-});
 
 const log = {
   dir: setting("dir", filePath(), {

@@ -4,17 +4,18 @@ import type {
   HttpListenerConfig,
   LogConfig,
   MemoryConfig,
+  MtaStsConfig,
   QueueRule,
   SourceConfig,
   SpoolConfig,
 } from "./compiled.js";
+import { dnsTable, mtaStsTable } from "./dns-settings.js";
 import { poolTable, sourceTable, type WrittenPool } from "./egress-settings.js";
 import { type Kind, list, type Placed, placed } from "./kinds.js";
 import { httpListenerTable, smtpListenerTable, type WrittenSmtpListener } from "./listener-settings.js";
 import { queueTable } from "./queue-settings.js";
 import {
   deliveryTable,
-  dnsTable,
   logTable,
   memoryTable,
   nodeTable,
@@ -34,6 +35,7 @@ export interface WrittenConfig {
   readonly spool: SpoolConfig;
   readonly memory: MemoryConfig;
   readonly dns: DnsConfig;
+  readonly mtaSts: MtaStsConfig;
   readonly log: LogConfig;
   readonly shapingFiles: readonly string[];
   readonly smtpListeners: readonly Placed<WrittenSmtpListener>[];
@@ -66,6 +68,7 @@ const root = {
     "Where mail and commands are taken by HTTP.",
   ),
   dns: section("dns", dnsTable, "Who is asked where mail goes."),
+  mtaSts: section("mta_sts", mtaStsTable, "What domains demand of the way to them (RFC 8461)."),
   log: section("log", logTable, "The event log."),
   shaping: section("shaping", shapingTable, "Rules for the traffic by destination."),
   source: sections("source", sourceTable, "sources", 10_000, "Addresses to send from."),
@@ -95,6 +98,7 @@ export const rootTable: Kind<WrittenConfig> = table(rootSettings, (reader) => {
   const spool = reader.section(root.spool);
   const memory = reader.section(root.memory);
   const dns = reader.section(root.dns);
+  const mtaSts = reader.section(root.mtaSts);
   const log = reader.section(root.log);
   const shaping = reader.section(root.shaping);
   const lists = {
@@ -105,6 +109,6 @@ export const rootTable: Kind<WrittenConfig> = table(rootSettings, (reader) => {
     queues: reader.get(root.queue),
   };
   // A section that is no table at all has been reported; there is nothing to go on with.
-  if (!node || !threads || !delivery || !spool || !memory || !dns || !log || !shaping) return undefined;
-  return { node, threads, delivery, spool, memory, dns, log, shapingFiles: shaping.files, ...lists };
+  if (!node || !threads || !delivery || !spool || !memory || !dns || !mtaSts || !log || !shaping) return undefined;
+  return { node, threads, delivery, spool, memory, dns, mtaSts, log, shapingFiles: shaping.files, ...lists };
 });

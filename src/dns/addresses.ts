@@ -8,7 +8,15 @@ export const MAX_ADDRESSES = 32;
 
 /** The addresses of a host. `none`: it is certain that there are none. `failed`: it could not be found out now. */
 export type Addresses =
-  | { readonly kind: "found"; readonly addresses: readonly string[]; readonly ttlMs: number }
+  | {
+      readonly kind: "found";
+      readonly addresses: readonly string[];
+      readonly ttlMs: number;
+      /** Every answer that it came from is authentic, aliases included. */
+      readonly secure: boolean;
+      /** The name at the end of the aliases; the host's own without any. */
+      readonly name: string;
+    }
   | { readonly kind: "none"; readonly ttlMs: number }
   | { readonly kind: "failed"; readonly reason: string; readonly ttlMs: number };
 
@@ -18,7 +26,9 @@ export type Addresses =
  * address instead of a name is its own answer. Never rejects.
  */
 export async function hostAddresses(lookups: Lookups, host: string, strategy: IpLookupStrategy): Promise<Addresses> {
-  if (isIP(host) !== 0) return { kind: "found", addresses: [host], ttlMs: Number.POSITIVE_INFINITY };
+  if (isIP(host) !== 0) {
+    return { kind: "found", addresses: [host], ttlMs: Number.POSITIVE_INFINITY, secure: false, name: host };
+  }
   const ask = async (type: "A" | "AAAA") => readAddresses(await lookups.lookup(host, type), type);
   switch (strategy) {
     case "Ipv4Only":
@@ -48,7 +58,13 @@ function readAddresses(lookup: Lookup, type: "A" | "AAAA"): Addresses {
       const { ttlMs } = lookup;
       return addresses.length === 0
         ? { kind: "none", ttlMs }
-        : { kind: "found", addresses: addresses.slice(0, MAX_ADDRESSES), ttlMs };
+        : {
+            kind: "found",
+            addresses: addresses.slice(0, MAX_ADDRESSES),
+            ttlMs,
+            secure: lookup.authentic,
+            name: lookup.records[0]?.name ?? "",
+          };
     }
     case "nxdomain":
     case "nodata":
@@ -62,7 +78,10 @@ function readAddresses(lookup: Lookup, type: "A" | "AAAA"): Addresses {
 function together(first: Addresses, second: Addresses): Addresses {
   const ttlMs = Math.min(first.ttlMs, second.ttlMs);
   if (first.kind === "found" && second.kind === "found") {
-    return { kind: "found", addresses: [...first.addresses, ...second.addresses], ttlMs };
+    // One chain of aliases leads to both; where two answers differ, neither is believed to be signed.
+    const secure = first.secure && second.secure && first.name === second.name;
+    const { name } = first;
+    return { kind: "found", addresses: [...first.addresses, ...second.addresses], ttlMs, secure, name };
   }
   const best =
     [first, second].find((one) => one.kind === "found") ?? [first, second].find((one) => one.kind === "failed");

@@ -18,6 +18,8 @@ export type Reply = Response | Extract<Lookup, { kind: "failed" }>;
 /** Asks one server one question; the answer comes within `timeoutMs`, and it never rejects. */
 export type Exchange = (server: ListenAddress, question: Question, timeoutMs: number) => Promise<Reply>;
 
+const CASE = "the question came back in another case";
+
 /** So many packets that are not ours look like an attempt to forge an answer: then TCP is used, where that is harder. */
 const MAX_STRAYS = 20;
 
@@ -43,9 +45,9 @@ export const networkExchange: Exchange = (server, question, timeoutMs) =>
         state.garbled = true;
       },
     };
-    const viaTcp = (): void => {
+    const viaTcp = (otherCase: boolean): void => {
       state.stop();
-      state.stop = askTcp(attempt);
+      state.stop = askTcp(otherCase ? afterOtherCase(attempt) : attempt);
     };
     try {
       state.stop = askUdp(attempt, viaTcp);
@@ -63,8 +65,17 @@ interface Attempt {
   garbled(): void;
 }
 
+/** A failure over TCP then means that this server is to be asked without chance's case. */
+function afterOtherCase(attempt: Attempt): Attempt {
+  return {
+    ...attempt,
+    finish: (reply) =>
+      attempt.finish(reply.kind === "failed" ? failure("dns.case", `${attempt.server.host}: ${CASE}`) : reply),
+  };
+}
+
 /** Sends by UDP and listens; returns what ends it. The socket is connected, so that only this server's packets arrive. */
-function askUdp(attempt: Attempt, viaTcp: () => void): () => void {
+function askUdp(attempt: Attempt, viaTcp: (otherCase: boolean) => void): () => void {
   const { server, question } = attempt;
   const socket = createSocket(isIPv6(server.host) ? "udp6" : "udp4");
   let open = true;
@@ -80,12 +91,14 @@ function askUdp(attempt: Attempt, viaTcp: () => void): () => void {
     if (!open) return;
     const received = readResponse(bytes, question);
     if (received.kind === "response") {
-      if (received.truncated) viaTcp();
+      // Who forges an answer does not know the case. Over TCP nobody answers but the server, in whatever case.
+      if (!received.sameCase) viaTcp(true);
+      else if (received.truncated) viaTcp(false);
       else attempt.finish(received);
       return;
     }
     if (received.kind === "malformed") attempt.garbled();
-    if (++strays >= MAX_STRAYS) viaTcp();
+    if (++strays >= MAX_STRAYS) viaTcp(false);
   });
   socket.on("connect", () => {
     if (open) socket.send(attempt.bytes);

@@ -1,12 +1,15 @@
 /** The types of record that are looked up. */
-export type RecordType = "A" | "AAAA" | "MX" | "CNAME" | "TXT";
+export type RecordType = "A" | "AAAA" | "MX" | "CNAME" | "TXT" | "TLSA";
 
 /** One record, all of one shape. */
 export interface DnsRecord {
   /** Lower case, no final dot; "" for the root. */
   readonly name: string;
   readonly type: RecordType;
-  /** Address (A, AAAA), exchange (MX), target (CNAME) or text (TXT). Names as those above. */
+  /**
+   * Address (A, AAAA), exchange (MX), target (CNAME), text (TXT), or `USAGE SELECTOR MATCHING HEX` (TLSA). Names as those
+   * above.
+   */
   readonly value: string;
   /** Of an MX record; 0 for others. */
   readonly preference: number;
@@ -21,6 +24,8 @@ export type LookupFailure =
   | "dns.malformed"
   | "dns.loop"
   | "dns.busy"
+  /** The server wrote the question in another case, and could not be asked over TCP. */
+  | "dns.case"
   | "socket.failed";
 
 /**
@@ -36,7 +41,7 @@ export type Lookup =
       /** The server vouches for the answer (its AD bit, RFC 4035 §3.2.3), and we were told to trust it. */
       readonly authentic: boolean;
     }
-  | { readonly kind: "nxdomain" | "nodata"; readonly ttlMs: number }
+  | { readonly kind: "nxdomain" | "nodata"; readonly ttlMs: number; readonly authentic: boolean }
   | { readonly kind: "failed"; readonly code: LookupFailure; readonly reason: string; readonly ttlMs: number };
 
 /** A lookup, or one link of a chain of aliases (CNAME) whose end must be asked for. */
@@ -48,7 +53,7 @@ export type Step =
 export const MAX_TTL_MS = 86_400_000;
 /** Shortest life of a cached answer: a TTL of 0 would ask again for every message of a burst. */
 export const MIN_TTL_MS = 1000;
-/** Longest life of a negative answer (RFC 2308 §5 allows more; mail to a domain that has just been made should not wait). */
+/** Longest life of a negative answer unless configured (RFC 2308 §5 allows more; mail to a domain that has just been made should not wait). */
 export const MAX_NEGATIVE_TTL_MS = 300_000;
 /** Life of a negative answer that comes without a SOA record. */
 export const DEFAULT_NEGATIVE_TTL_MS = 60_000;
@@ -61,8 +66,8 @@ export function clampTtl(ttlMs: number): number {
 }
 
 /** The life of a negative answer: the SOA's word (RFC 2308 §5) inside our bounds, or the default without one. */
-export function negativeTtl(soaTtlMs: number | null): number {
-  return soaTtlMs === null ? DEFAULT_NEGATIVE_TTL_MS : Math.min(MAX_NEGATIVE_TTL_MS, Math.max(MIN_TTL_MS, soaTtlMs));
+export function negativeTtl(soaTtlMs: number | null, maxMs = MAX_NEGATIVE_TTL_MS): number {
+  return Math.min(maxMs, Math.max(MIN_TTL_MS, soaTtlMs ?? DEFAULT_NEGATIVE_TTL_MS));
 }
 
 /** A failure with its code and reason. */

@@ -1,6 +1,7 @@
 import type { Clock } from "../base/clock.js";
 import type { DnsConfig } from "../config/compiled.js";
 import { networkExchange } from "./exchange.js";
+import type { Meter } from "./meter.js";
 import { Resolver } from "./resolver.js";
 import { SecureRandom } from "./secure-random.js";
 import { loadZone } from "./static-zone.js";
@@ -10,7 +11,7 @@ import { systemServers } from "./system-servers.js";
  * The resolver that the configuration describes, over the network.
  * @throws {Fault} `config.unreadable` or `config.invalid` when `hosts_file` cannot be read or is wrong.
  */
-export function openResolver(config: DnsConfig, clock: Clock): Resolver {
+export function openResolver(config: DnsConfig, clock: Clock, meter?: Meter): Resolver {
   return new Resolver({
     clock,
     random: new SecureRandom(),
@@ -18,6 +19,11 @@ export function openResolver(config: DnsConfig, clock: Clock): Resolver {
     servers: config.servers.length === 0 ? systemServers() : config.servers,
     timeoutMs: config.timeoutMs,
     trustAuthentic: config.dnssec === "trust-ad",
-    zone: config.hostsFile === null ? null : loadZone(config.hostsFile),
+    zone: config.hostsFile === null ? null : loadZone(config.hostsFile, config.hostsFileSecure),
+    maxConcurrent: config.maxConcurrent,
+    maxWaiting: config.maxWaiting,
+    cacheEntries: config.cacheEntries,
+    negativeTtlMs: config.negativeTtlMs,
+    ...(meter !== undefined && { meter }),
   });
 }

@@ -2,7 +2,7 @@
  * The resolver: static zone, cache, name servers in turn; aliases followed; one question at a time per name and type.
  * Runs on: any thread; each thread has its own.
  * Owns: the cache, and the questions under way.
- * When full: beyond {@link MAX_CONCURRENT} questions wait, beyond {@link MAX_WAITING} they fail with `dns.busy`.
+ * When full: beyond `maxConcurrent` questions wait, beyond `maxWaiting` they fail with `dns.busy`.
  * On failure: a failure is an answer too (`failed`), kept for a minute; no lookup ever rejects.
  */
 import type { Clock } from "../base/clock.js";
@@ -12,11 +12,13 @@ import { TtlCache } from "./cache.js";
 import type { Exchange } from "./exchange.js";
 import { interpret, MAX_ALIASES } from "./interpret.js";
 import { canonicalName, failure, type Lookup, MAX_NEGATIVE_TTL_MS, type RecordType, type Step } from "./lookup.js";
+import { type Meter, NO_METER } from "./meter.js";
+import { ServerTraits } from "./server-traits.js";
 import type { StaticZone } from "./static-zone.js";
 
-/** Questions under way at once. */
+/** Questions under way at once, unless configured. */
 export const MAX_CONCURRENT = 128;
-/** Questions that wait for their turn. */
+/** Questions that wait for their turn, unless configured. */
 export const MAX_WAITING = 16_384;
 const DEFAULT_CACHE_ENTRIES = 65_536;
 
@@ -38,22 +40,18 @@ export interface ResolverOptions {
   readonly trustAuthentic?: boolean;
   readonly zone?: StaticZone | null;
   readonly cacheEntries?: number;
-}
-
-/** What the resolver has done since it was made. */
-export interface ResolverCounters {
-  /** Answered by the cache. */
-  cacheHits: number;
-  /** Asked of servers. */
-  queries: number;
-  /** Ended without an answer. */
-  failures: number;
+  readonly maxConcurrent?: number;
+  readonly maxWaiting?: number;
+  /** Longest life of a negative answer. */
+  readonly negativeTtlMs?: number;
+  readonly meter?: Meter;
 }
 
 /** Looks names up. */
 export class Resolver {
-  readonly counters: ResolverCounters = { cacheHits: 0, queries: 0, failures: 0 };
   readonly #options: ResolverOptions;
+  readonly #meter: Meter;
+  readonly #traits: ServerTraits;
   readonly #cache: TtlCache<Step>;
   readonly #underWay = new Map<string, Promise<Step>>();
   readonly #waiting: (() => void)[] = [];
@@ -62,6 +60,8 @@ export class Resolver {
 
   constructor(options: ResolverOptions) {
     this.#options = options;
+    this.#meter = options.meter ?? NO_METER;
+    this.#traits = new ServerTraits(options.random);
     this.#cache = new TtlCache(options.clock, options.cacheEntries ?? DEFAULT_CACHE_ENTRIES);
   }
 
@@ -73,7 +73,7 @@ export class Resolver {
   /** Looks up the records of a name. Never rejects. */
   async lookup(name: string, type: RecordType): Promise<Lookup> {
     const first = canonicalName(name);
-    if (first === null) return { kind: "nxdomain", ttlMs: MAX_NEGATIVE_TTL_MS };
+    if (first === null) return { kind: "nxdomain", ttlMs: MAX_NEGATIVE_TTL_MS, authentic: false };
     const seen = new Set<string>();
     let at = first;
     let lifeMs = Number.POSITIVE_INFINITY;
@@ -86,8 +86,15 @@ export class Resolver {
       authentic = authentic && step.authentic;
       at = step.target;
     }
+    this.#meter.failed("dns.loop");
     const what = seen.has(at) ? "aliases in a circle" : `more than ${MAX_ALIASES} aliases`;
     return failure("dns.loop", `${what} behind ${first}`);
+  }
+
+  /** Whether the static zone has the answer to this question. */
+  isStatic(name: string, type: RecordType): boolean {
+    const asked = canonicalName(name);
+    return asked !== null && (this.#options.zone?.lookup(asked, type) ?? null) !== null;
   }
 
   /** Forgets every cached answer. */
@@ -99,15 +106,21 @@ export class Resolver {
     const key = `${type} ${name}`;
     const hit = this.#cache.get(key);
     if (hit !== undefined) {
-      this.counters.cacheHits++;
+      this.#meter.cacheHit();
       return { ...hit.value, ttlMs: hit.leftMs };
     }
     const before = this.#underWay.get(key);
     if (before !== undefined) return before;
-    if (this.#waiting.length >= MAX_WAITING) return failure("dns.busy", "too many questions at once", 0);
+    if (this.#waiting.length >= (this.#options.maxWaiting ?? MAX_WAITING)) {
+      this.#meter.failed("dns.busy");
+      return failure("dns.busy", "too many questions at once", 0);
+    }
+    const begunMs = this.#options.clock.monoMs();
+    this.#meter.begun();
     const asked = this.#ask(name, type).then((step) => {
       this.#underWay.delete(key);
-      if (step.kind === "failed") this.counters.failures++;
+      this.#meter.ended(this.#options.clock.monoMs() - begunMs);
+      if (step.kind === "failed") this.#meter.failed(step.code);
       this.#cache.set(key, step, step.ttlMs);
       return step;
     });
@@ -116,7 +129,8 @@ export class Resolver {
   }
 
   async #ask(name: string, type: RecordType): Promise<Step> {
-    if (this.#running >= MAX_CONCURRENT) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    if (this.#running >= (this.#options.maxConcurrent ?? MAX_CONCURRENT))
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
     else this.#running++;
     try {
       return await this.#askServers(name, type);
@@ -131,6 +145,7 @@ export class Resolver {
   /** Asks the servers in turn until one answers. A server that has failed for good is not asked again. */
   async #askServers(name: string, type: RecordType): Promise<Step> {
     const { servers, timeoutMs, random, exchange, trustAuthentic = false } = this.#options;
+    const { negativeTtlMs = MAX_NEGATIVE_TTL_MS } = this.#options;
     const tries = Math.min(MAX_TRIES, Math.max(MIN_TRIES, servers.length));
     const first = this.#turn++;
     const useless = new Set<ListenAddress>();
@@ -138,12 +153,14 @@ export class Resolver {
     for (let attempt = 0; attempt < tries; attempt++) {
       const server = servers[(first + attempt) % servers.length];
       if (server === undefined || useless.has(server)) continue;
-      this.counters.queries++;
-      const question = { id: randomInt(random, 0, 0xffff), name, type, wantAuthentic: trustAuthentic };
+      this.#meter.asked();
+      const id = randomInt(random, 0, 0xffff);
+      const question = { id, name, type, wantAuthentic: trustAuthentic, ...this.#traits.form(server, name) };
       const reply = await exchange(server, question, timeoutMs / tries);
-      const step = reply.kind === "response" ? interpret(reply, name, type, trustAuthentic) : reply;
+      const again = this.#traits.learn(server, question, reply);
+      const step = reply.kind === "response" ? interpret(reply, name, type, { trustAuthentic, negativeTtlMs }) : reply;
       if (step.kind !== "failed") return step;
-      if (step.code !== "dns.timeout") useless.add(server);
+      if (step.code !== "dns.timeout" && !again) useless.add(server);
       // What a server said tells more than the silence of another one.
       if (last.kind !== "failed" || attempt === 0 || step.code !== "dns.timeout") last = step;
     }
@@ -154,5 +171,5 @@ export class Resolver {
 /** The end of a chain lives no longer than its links, and is no more authentic than they are. */
 function shortened(end: Lookup, lifeMs: number, authentic: boolean): Lookup {
   const ttlMs = Math.min(end.ttlMs, lifeMs);
-  return end.kind === "found" ? { ...end, ttlMs, authentic: end.authentic && authentic } : { ...end, ttlMs };
+  return end.kind === "failed" ? { ...end, ttlMs } : { ...end, ttlMs, authentic: end.authentic && authentic };
 }

@@ -20,8 +20,11 @@ export class StaticZone {
   readonly #above = new Set<string>();
   /** Names of SOA records, with the life of a negative answer. */
   readonly #apexes = new Map<string, number>();
+  readonly #authentic: boolean;
 
-  constructor(records: readonly ZoneRecord[]) {
+  /** @param authentic whether the file counts as signed and validated. */
+  constructor(records: readonly ZoneRecord[], authentic = false) {
+    this.#authentic = authentic;
     for (const record of records) {
       if (record.type === "SOA") this.#apexes.set(record.name, record.ttlMs);
       else this.#records.set(record.name, [...(this.#records.get(record.name) ?? []), record]);
@@ -35,18 +38,23 @@ export class StaticZone {
     if (own !== undefined) return this.#answer(own, name, type);
     const apexTtlMs = this.#apexTtl(name);
     if (this.#above.has(name) && apexTtlMs === null) return null;
-    if (this.#apexes.has(name) || this.#above.has(name)) return { kind: "nodata", ttlMs: negativeTtl(apexTtlMs) };
+    if (this.#apexes.has(name) || this.#above.has(name)) return this.#none("nodata", apexTtlMs);
     const wildcard = this.#wildcard(name);
     if (wildcard !== undefined) return this.#answer(wildcard, name, type);
-    return apexTtlMs === null ? null : { kind: "nxdomain", ttlMs: negativeTtl(apexTtlMs) };
+    return apexTtlMs === null ? null : this.#none("nxdomain", apexTtlMs);
   }
 
   #answer(records: readonly DnsRecord[], name: string, type: RecordType): Step {
     const found = records.filter((record) => record.type === type);
-    if (found.length > 0) return { kind: "found", records: found, ttlMs: shortest(found), authentic: false };
+    const authentic = this.#authentic;
+    if (found.length > 0) return { kind: "found", records: found, ttlMs: shortest(found), authentic };
     const alias = records.find((record) => record.type === "CNAME");
-    if (alias !== undefined) return { kind: "alias", target: alias.value, ttlMs: alias.ttlMs, authentic: false };
-    return { kind: "nodata", ttlMs: negativeTtl(this.#apexTtl(name)) };
+    if (alias !== undefined) return { kind: "alias", target: alias.value, ttlMs: alias.ttlMs, authentic };
+    return this.#none("nodata", this.#apexTtl(name));
+  }
+
+  #none(kind: "nodata" | "nxdomain", apexTtlMs: number | null): Step {
+    return { kind, ttlMs: negativeTtl(apexTtlMs), authentic: this.#authentic };
   }
 
   /** The records of `*` under the nearest existing name above (RFC 4592 §3.3.1). */
@@ -81,11 +89,11 @@ function shortest(records: readonly DnsRecord[]): number {
  * Makes a zone of a text. `name` is what the file is called in messages.
  * @throws {Fault} `config.invalid` with `NAME:LINE: what is wrong`, one a line.
  */
-export function parseZone(text: string, name: string): StaticZone {
+export function parseZone(text: string, name: string, authentic = false): StaticZone {
   const { records, problems } = parseZoneFile(text);
   const all = [...problems, ...conflicts(records)];
   if (all.length > 0) throw new Fault("config.invalid", all.map((problem) => `${name}:${problem}`).join("\n"));
-  return new StaticZone(records);
+  return new StaticZone(records, authentic);
 }
 
 /** An alias stands alone (RFC 1034 §3.6.2). */
@@ -103,7 +111,7 @@ function conflicts(records: readonly ZoneRecord[]): string[] {
  * Reads a zone file.
  * @throws {Fault} `config.unreadable` when the file cannot be read, `config.invalid` when it is wrong.
  */
-export function loadZone(path: string): StaticZone {
+export function loadZone(path: string, authentic = false): StaticZone {
   let text: string;
   try {
     if (statSync(path).size > MAX_BYTES) throw new Error("the file is larger than 16MiB");
@@ -111,5 +119,5 @@ export function loadZone(path: string): StaticZone {
   } catch (error) {
     throw new Fault("config.unreadable", `${path}: ${causeOf(error)}`, { errno: errnoOf(error), cause: error });
   }
-  return parseZone(text, path);
+  return parseZone(text, path, authentic);
 }

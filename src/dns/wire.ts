@@ -9,13 +9,23 @@ export interface Question {
   readonly id: number;
   /** As `canonicalName` gives it. */
   readonly name: string;
+  /** The name as it is sent: in chance's case, so that an answer must know it ("0x20"), or as `name`. */
+  readonly written: string;
   readonly type: RecordType;
+  /** Sends an OPT record (RFC 6891), for larger answers by UDP. */
+  readonly edns: boolean;
   /** Asks the server to say whether it has validated the answer (RFC 6840 §5.7). */
   readonly wantAuthentic: boolean;
 }
 
 /** RCODE 0 (RFC 1035 §4.1.1). */
 export const NOERROR = 0;
+/** RCODE 1: some servers answer a question with an OPT record so. */
+export const FORMERR = 1;
+/** RCODE 4: likewise. */
+export const NOTIMP = 4;
+/** RCODE 16, BADVERS: likewise. */
+export const BADVERS = 16;
 /** RCODE 2. */
 export const SERVFAIL = 2;
 /** RCODE 3. */
@@ -35,6 +45,8 @@ export interface Response {
   readonly records: readonly DnsRecord[];
   /** From the SOA record of the authority section: the life of a negative answer; null without one. */
   readonly soaTtlMs: number | null;
+  /** The question came back as it was written, letter by letter. */
+  readonly sameCase: boolean;
   /** The authority section names other servers: this one only points on (RFC 1034 §4.3.1). */
   readonly referral: boolean;
 }
@@ -54,11 +66,26 @@ const CUT: Received = {
   authentic: false,
   records: [],
   soaTtlMs: null,
+  sameCase: true,
   referral: false,
 };
+/** Fits into one packet on nearly every way, so that nothing is put together from fragments, which can be forged. */
+const UDP_PAYLOAD = 1232;
 const HEADER_BYTES = 12;
 const RESPONSE_FLAG = 0x80;
 const TRUNCATED_FLAG = 0x02;
+
+const OPT: packet.OptAnswer = {
+  type: "OPT",
+  name: ".",
+  udpPayloadSize: UDP_PAYLOAD,
+  extendedRcode: 0,
+  ednsVersion: 0,
+  flags: 0,
+  // The AD bit of the header is enough to be told of validation (RFC 6840 §5.7): no signatures are wanted.
+  flag_do: false,
+  options: [],
+};
 
 /** Most records of one response; more, and reading it (names point at names) would cost too much. */
 const MAX_RECORDS = 1000;
@@ -66,8 +93,9 @@ const MAX_RECORDS = 1000;
 /** The bytes of a question. */
 export function encodeQuestion(question: Question): Buffer {
   const flags = packet.RECURSION_DESIRED | (question.wantAuthentic ? packet.AUTHENTIC_DATA : 0);
-  const { id, name, type } = question;
-  return packet.encode({ type: "query", id, flags, questions: [{ type, name, class: "IN" }] });
+  const { id, written: name, type } = question;
+  const additionals = question.edns ? [OPT] : [];
+  return packet.encode({ type: "query", id, flags, questions: [{ type, name, class: "IN" }], additionals });
 }
 
 /** Reads what a server sent: is it the response to `question`, and what does it say? */
@@ -92,13 +120,20 @@ function understand(decoded: packet.DecodedPacket, rcode: number, question: Ques
   const authorities = decoded.authorities ?? [];
   return {
     kind: "response",
-    rcode,
+    rcode: rcode + 16 * extendedRcode(decoded),
     truncated: decoded.flag_tc,
     authentic: decoded.flag_ad,
     records: (decoded.answers ?? []).flatMap(readRecord),
     soaTtlMs: soaTtl(authorities),
+    sameCase: asked === undefined || asked.name === question.written,
     referral: authorities.some((record) => record.type === "NS"),
   };
+}
+
+/** The upper bits of the response code (RFC 6891 §6.1.3). */
+function extendedRcode(decoded: packet.DecodedPacket): number {
+  for (const answer of decoded.additionals ?? []) if (answer.type === "OPT") return answer.extendedRcode;
+  return 0;
 }
 
 /** A record of a type that we know, as a list of one; others are left out. */
@@ -113,6 +148,10 @@ function readRecord(answer: packet.Answer): DnsRecord[] {
       return record(answer, answer.type, bareName(answer.data.exchange), answer.data.preference ?? 0);
     case "TXT":
       return record(answer, answer.type, textOf(answer.data), 0);
+    case "TLSA": {
+      const { usage, selector, matchingType, certificate } = answer.data;
+      return record(answer, answer.type, `${usage} ${selector} ${matchingType} ${certificate.toString("hex")}`, 0);
+    }
     default:
       return [];
   }

@@ -30,7 +30,7 @@ interface Entry {
 
 /**
  * Reads zone-file syntax (RFC 1035 §5.1): `$ORIGIN`, `$TTL`, relative names, `@`, parentheses, comments, quoted texts, and
- * records A, AAAA, MX, CNAME, TXT, SOA; NS is passed over. Without `$ORIGIN` names are relative to the root.
+ * records A, AAAA, MX, CNAME, TXT, TLSA, SOA; NS is passed over. Without `$ORIGIN` names are relative to the root.
  */
 export function parseZoneFile(text: string): ZoneFile {
   const reader = new ZoneReader();
@@ -131,6 +131,10 @@ class ZoneReader {
       }
       case "TXT":
         return data.length === 0 ? "TXT without a text" : take("TXT", data.map(unquoted).join(""));
+      case "TLSA": {
+        const value = tlsaText(data);
+        return value === null ? "TLSA wants three numbers up to 255 and hexadecimal digits" : take("TLSA", value);
+      }
       case "SOA": {
         const minimum = parseTtl(data[6] ?? "");
         if (minimum === null) return "SOA wants two names and five numbers";
@@ -140,7 +144,7 @@ class ZoneReader {
       case "NS":
         return null;
       default:
-        return `unknown type ${quoted(type)}, expected A, AAAA, MX, CNAME, TXT or SOA`;
+        return `unknown type ${quoted(type)}, expected A, AAAA, MX, CNAME, TXT, TLSA or SOA`;
     }
   }
 
@@ -160,6 +164,14 @@ function parseTtl(written: string): number | null {
     seconds += Number(part[1]) * (TTL_UNITS.get((part[2] ?? "").toLowerCase()) ?? 1);
   }
   return seconds <= 0x7fffffff ? seconds * 1000 : null;
+}
+
+/** The digits may stand in several parts (RFC 6698 §2.2). */
+function tlsaText([usage = "", selector = "", matching = "", ...digits]: readonly string[]): string | null {
+  const numbers = [usage, selector, matching];
+  const hex = digits.join("").toLowerCase();
+  const good = numbers.every((one) => /^\d{1,3}$/.test(one) && Number(one) < 256) && /^(?:[0-9a-f]{2})+$/.test(hex);
+  return good ? `${numbers.map(Number).join(" ")} ${hex}` : null;
 }
 
 function unquoted(token: string): string {

@@ -14,6 +14,8 @@ export enum Histogram {
   turnSeconds,
   /** How much later than wanted a turn of the scheduler began, in seconds. */
   turnLagSeconds,
+  /** A look-up that the cache did not answer, in seconds. */
+  dnsLookupSeconds,
 }
 
 /** One histogram's face outside. */
@@ -46,6 +48,7 @@ export const HISTOGRAMS: readonly HistogramRow[] = [
     help: "How much later than wanted a turn of the scheduler began",
     bounds: TURN_SECONDS,
   },
+  { name: "dns_lookup_seconds", help: "Time of a look-up that the cache did not answer", bounds: SECONDS },
 ];
 
 const firsts: number[] = [];

@@ -1,6 +1,7 @@
 import type { PathId, Row, ShardIndex, SpoolKey } from "../base/brands.js";
 import type { PathConfig, ProxyConfig } from "../config/compiled.js";
 import type { DelayReason, RecordKind, ResponseText } from "./records.js";
+import type { StsState, TlsCount } from "./tls-policy.js";
 
 /** One host of a delivery route. */
 export interface RouteHost {
@@ -27,6 +28,10 @@ export type Route =
       readonly hosts: readonly RouteHost[];
       /** True when the operator wrote the hosts (`mx_list`, sandbox): then `prohibited_hosts` does not apply. */
       readonly explicit: boolean;
+      /** What the domain's MTA-STS policy demands. */
+      readonly sts: StsState;
+      /** The set of hosts is DNSSEC-secure, or counts as such: DANE may hold for them. */
+      readonly secure: boolean;
       /** How long the answer holds, ms; Infinity for static ones. */
       readonly ttlMs: number;
     }
@@ -54,6 +59,8 @@ export interface PathDefinition {
   readonly pool: string;
   readonly hosts: readonly RouteHost[];
   readonly explicit: boolean;
+  readonly sts: StsState;
+  readonly secure: boolean;
   readonly config: PathConfig;
 }
 
@@ -188,4 +195,6 @@ export type UpMessage =
   | { readonly kind: "segmentInUse"; readonly segment: LogSegment }
   /** The queue numbers given so far are void; new ones follow from 1. */
   | { readonly kind: "queueRefsReset" }
+  /** How TLS went in sessions of this worker since the last time. */
+  | { readonly kind: "tlsOutcomes"; readonly outcomes: readonly TlsCount[] }
   | { readonly kind: "stopped" };

@@ -49,6 +49,16 @@ export enum Counter {
   shedDescriptors,
   bindFailures,
   proxyConnectionFailures,
+  dnsQueries,
+  dnsCacheHits,
+  dnsInProgress,
+  dnsTimeouts,
+  dnsServfails,
+  dnsRefused,
+  dnsMalformed,
+  dnsLoops,
+  dnsBusy,
+  dnsSockets,
 }
 
 /** One counter's face outside. */
@@ -213,6 +223,22 @@ export const METRICS: readonly MetricRow[] = [
     null,
     "Messages whose source's proxy could not be reached, or did not do what it is for",
   ),
+  row(
+    Counter.dnsQueries,
+    "dns_queries_total",
+    "counter",
+    null,
+    "Questions put to name servers, repeated ones included",
+  ),
+  row(Counter.dnsCacheHits, "dns_cache_hits_total", "counter", null, "Look-ups that the cache answered"),
+  row(Counter.dnsInProgress, "dns_lookups_in_progress", "gauge", null, "Look-ups under way or waiting"),
+  dnsFailure(Counter.dnsTimeouts, "timeout"),
+  dnsFailure(Counter.dnsServfails, "servfail"),
+  dnsFailure(Counter.dnsRefused, "refused"),
+  dnsFailure(Counter.dnsMalformed, "malformed"),
+  dnsFailure(Counter.dnsLoops, "loop"),
+  dnsFailure(Counter.dnsBusy, "busy"),
+  dnsFailure(Counter.dnsSockets, "socket"),
 ];
 
 /** How many counters a thread's block has. */
@@ -226,6 +252,11 @@ function row(
   help: string,
 ): MetricRow {
   return { counter, name, kind, service, help };
+}
+
+function dnsFailure(counter: Counter, reason: string): MetricRow {
+  const help = "Look-ups without an answer, by reason";
+  return { counter, name: "dns_failures_total", kind: "counter", service: null, reason, help };
 }
 
 function shed(counter: Counter, reason: string): MetricRow {

@@ -135,6 +135,8 @@ export class PathBook {
         pool: queue.pool.name,
         hosts: route.hosts,
         explicit: route.explicit,
+        sts: route.sts,
+        secure: route.secure,
         config: this.#policy.path(queue.destination, sourceName, route.site),
       },
       key,

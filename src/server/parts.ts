@@ -13,8 +13,8 @@ import { systemRandom } from "../base/random.js";
 import type { Undo } from "../base/undo.js";
 import type { CompiledConfig, ListenAddress } from "../config/compiled.js";
 import { compilePolicy } from "../config/policy.js";
-import { MxRouter } from "../dns/router.js";
 import { SiteRollup } from "../dns/site-rollup.js";
+import type { TlsReports } from "../dns/tls-reports.js";
 import { loadNative } from "../native/load.js";
 import { Histogram, observe } from "../protocol/histograms.js";
 import { SharedState } from "../protocol/layout/shared-state.js";
@@ -27,6 +27,7 @@ import { LogRotation } from "../threads/log-rotation.js";
 import { MainLoop } from "../threads/main-loop.js";
 import type { OpenHands } from "../threads/open-hands.js";
 import type { OpenLog } from "../threads/open-log.js";
+import { openRouter } from "../threads/open-router.js";
 import { SpoolCompaction } from "../threads/spool-compaction.js";
 import type { Strikes } from "../threads/strikes.js";
 import { Supervisor } from "../threads/supervisor.js";
@@ -60,6 +61,7 @@ export class ServerParts {
   readonly starting = new Starting();
   readonly #events: ServerEvents;
   readonly #strikes: Strikes;
+  readonly #tlsReports: TlsReports;
   readonly #histograms: Float64Array;
   /** Sockets of this process that a session takes. */
   readonly #socketsEach: number;
@@ -78,7 +80,9 @@ export class ServerParts {
     const shards = assignShards(discoverShards(config.spool.path), workers);
     const wake = (): void => this.loop.wake();
     const policy = compilePolicy(config);
-    const router = new MxRouter(config, clock, sink, wake);
+    const owner = { wake, notice: (line: string) => events.notice(line) };
+    const { router, tlsReports } = openRouter(config, clock, sink, this.shared, owner, undo);
+    this.#tlsReports = tlsReports;
     const rollup = new SiteRollup(policy, router);
     undo.push(() => rollup.stop());
     this.scheduler = new Scheduler({
@@ -178,6 +182,9 @@ export class ServerParts {
         break;
       case "quarantined":
         this.#events.notice(`spool shard ${message.shard}: an entry was moved to quarantine: ${message.reason}`);
+        break;
+      case "tlsOutcomes":
+        this.#tlsReports.add(message.outcomes);
         break;
       case "fault":
         if (!this.starting.isOver && message.code.startsWith("listen.")) {

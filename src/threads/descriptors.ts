@@ -22,21 +22,31 @@ const FILES_PER_WORKER = 24;
 /** Most part of the limit that is kept for the DNS questions of all threads. */
 const DNS_SHARE = 1 / 8;
 const DNS_PER_THREAD = 128;
+/** Policies of domains (MTA-STS) that are fetched at once. */
+const POLICY_FETCHES = 32;
 /** Most part of the limit for HTTP connections, and their number beyond which there is no use. */
 const HTTP_SHARE = 1 / 16;
 const MOST_HTTP = 256;
 const LEAST_HTTP = 8;
 
-/** Shares out `limit`, of which `used` are in use before the first client comes; `threads` with the main one. */
-export function shareDescriptors(limit: number, used: number, threads: number): DescriptorBudget {
-  const dns = Math.min(threads * DNS_PER_THREAD, Math.floor(limit * DNS_SHARE));
+/**
+ * Shares out `limit`, of which `used` are in use before the first client comes; `threads` with the main one, and in each
+ * at most `lookups` questions to name servers at once.
+ */
+export function shareDescriptors(
+  limit: number,
+  used: number,
+  threads: number,
+  lookups = DNS_PER_THREAD,
+): DescriptorBudget {
+  const dns = Math.min(threads * lookups + POLICY_FETCHES, Math.floor(limit * DNS_SHARE));
   const reserve = used + threads * FILES_PER_THREAD + dns + httpConnections(limit);
   return { limit, sockets: Math.max(LEAST_SOCKETS, limit - reserve) };
 }
 
 /** Shares out this process's limit, when everything listens. */
-export function shareFiles(threads: number): DescriptorBudget {
-  return shareDescriptors(fileLimit(), openFiles(), threads);
+export function shareFiles(threads: number, lookups: number): DescriptorBudget {
+  return shareDescriptors(fileLimit(), openFiles(), threads, lookups);
 }
 
 /** Most connections of an HTTP listener. */

@@ -1,5 +1,5 @@
 /**
- * Addresses of mail hosts for the sessions of one worker.
+ * Addresses of mail hosts, and their TLSA records, for the sessions of one worker.
  *
  * Runs on   a worker
  * Owns      the worker's resolver and its cache
@@ -10,8 +10,13 @@ import { isIPv4 } from "node:net";
 import type { Clock } from "../base/clock.js";
 import type { DnsConfig, IpLookupStrategy } from "../config/compiled.js";
 import { hostAddresses } from "../dns/addresses.js";
+import { daneState } from "../dns/dane.js";
+import { threadMeter } from "../dns/meter.js";
 import { openResolver } from "../dns/open-resolver.js";
 import type { Resolver } from "../dns/resolver.js";
+import type { DaneState } from "../protocol/tls-policy.js";
+
+const NO_DANE: DaneState = { kind: "none" };
 
 /** See the file's header. */
 export class Names {
@@ -19,8 +24,14 @@ export class Names {
   readonly #afterwards: () => void;
 
   /** @param afterwards called after each answer, which comes outside of the worker's turns. */
-  constructor(config: DnsConfig, clock: Clock, afterwards: () => void) {
-    this.#resolver = openResolver(config, clock);
+  constructor(
+    config: DnsConfig,
+    clock: Clock,
+    counters: Float64Array,
+    histograms: Float64Array,
+    afterwards: () => void,
+  ) {
+    this.#resolver = openResolver(config, clock, threadMeter(counters, histograms));
     this.#afterwards = afterwards;
   }
 
@@ -29,19 +40,38 @@ export class Names {
     if (tight) this.#resolver.flush();
   }
 
-  /** Finds the addresses of a host; `done` is called once, with empty lists when there are none. */
+  /**
+   * Finds the addresses of a host and, with `danePort`, what DANE says of it; `done` is called once, with empty lists when
+   * there are no addresses.
+   */
   resolve(
     host: string,
     strategy: IpLookupStrategy,
-    done: (v4: readonly string[], v6: readonly string[]) => void,
+    danePort: number | null,
+    done: (v4: readonly string[], v6: readonly string[], dane: DaneState) => void,
   ): void {
-    void hostAddresses(this.#resolver, host, strategy).then((found) => {
-      const addresses = found.kind === "found" ? found.addresses : [];
+    void this.#resolve(host, strategy, danePort).then(({ addresses, dane }) => {
       done(
         addresses.filter((address) => isIPv4(address)),
         addresses.filter((address) => !isIPv4(address)),
+        dane,
       );
       this.#afterwards();
     });
+  }
+
+  /** What DANE says of a host whose address the operator wrote. */
+  dane(host: string, port: number, done: (dane: DaneState) => void): void {
+    void daneState(this.#resolver, host, port, null).then((dane) => {
+      done(dane);
+      this.#afterwards();
+    });
+  }
+
+  async #resolve(host: string, strategy: IpLookupStrategy, danePort: number | null) {
+    const found = await hostAddresses(this.#resolver, host, strategy);
+    if (found.kind !== "found") return { addresses: [], dane: NO_DANE };
+    const { addresses } = found;
+    return { addresses, dane: danePort === null ? NO_DANE : await daneState(this.#resolver, host, danePort, found) };
   }
 }

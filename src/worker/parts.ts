@@ -129,7 +129,7 @@ export class Parts {
       failed: (fault) => this.fault(fault),
     });
     this.intake = this.#makeIntake();
-    const names = new Names(config.dns, this.clock, wake);
+    const names = new Names(config.dns, this.clock, this.#counters, this.#shared.histograms(1 + init.index), wake);
     this.egress = this.#makeEgress(names);
     this.listeners = config.smtpListeners.map((listener, index) => this.#makeListener(listener, index));
     const shrinkable = [this.shards, names, ...this.listeners.map(({ pool }) => pool)];
@@ -169,7 +169,7 @@ export class Parts {
       hostname: this.#init.config.node.hostname,
       node: this.#node,
       counters: this.#counters,
-      resolve: (host, strategy, done) => names.resolve(host, strategy, done),
+      names,
       owns: (shard) => this.shards.owns(shard),
       defers: this.shards.defers,
       inHand: (shard, key, inHand) => this.shards.inHand(shard, key, inHand),
@@ -182,6 +182,7 @@ export class Parts {
       outcome: (row, session, kind, flags, code) => this.reports.outcome(row, session, kind, flags, code),
       sessionUp: (session) => this.reports.up(session),
       sessionEnded: (session) => this.reports.ended(session),
+      tlsOutcomes: (outcomes) => this.reports.message({ kind: "tlsOutcomes", outcomes }),
     });
   }
 

@@ -202,6 +202,7 @@ class ResidentWorker implements SchedulerCommands {
       this.#parts.egress.abortAll();
       for (const listener of this.#parts.listeners) listener.destroy();
     }
+    this.#parts.egress.reportTls();
     this.#closing = true;
     clearInterval(this.#sweepTimer);
     if (this.#retryTimer !== null) clearTimeout(this.#retryTimer);

@@ -27,7 +27,17 @@ test("an empty file is the sandbox with its defaults", () => {
       maxMessages: 10_000_000,
       compactAfterMs: 600_000,
     });
-    assert.deepEqual(config.dns, { servers: [], timeoutMs: 5000, dnssec: "off", hostsFile: null });
+    assert.deepEqual(config.dns, {
+      servers: [],
+      timeoutMs: 5000,
+      dnssec: "off",
+      hostsFile: null,
+      hostsFileSecure: false,
+      maxConcurrent: 128,
+      maxWaiting: 16_384,
+      cacheEntries: 65_536,
+      negativeTtlMs: 300_000,
+    });
     assert.deepEqual(config.log, { dir: join(directory, "var/log"), maxFileSize: 1e9, maxSegmentDurationMs: null });
     assert.deepEqual([config.smtpListeners, config.httpListeners, config.queues], [[], [], []]);
     assert.deepEqual(Object.keys(config.sources), ["unspecified"]);

@@ -7,7 +7,11 @@ import type { ListenAddress } from "../../src/config/compiled.js";
 /** A question as the fake server received it. */
 export interface Asked {
   readonly id: number;
+  /** In lower case. */
   readonly name: string;
+  /** As it was asked. */
+  readonly written: string;
+  readonly edns: boolean;
   readonly type: string;
   readonly via: "udp" | "tcp";
   /** Source port, to see that each question leaves from another one. */
@@ -67,7 +71,9 @@ export class FakeServer {
     const query = packet.decode(bytes);
     const question = query.questions?.[0];
     const { id = 0, flags = 0 } = query;
-    const asked = { id, name: question?.name ?? "", type: question?.type ?? "", via, port, flags };
+    const written = question?.name ?? "";
+    const edns = (query.additionals ?? []).some((record) => record.type === "OPT");
+    const asked = { id, name: written.toLowerCase(), written, edns, type: question?.type ?? "", via, port, flags };
     this.asked.push(asked);
     return asked;
   }
@@ -103,12 +109,14 @@ export interface ResponseParts {
   readonly flags?: number;
   readonly answers?: packet.Answer[];
   readonly authorities?: packet.Answer[];
+  readonly additionals?: packet.Answer[];
 }
 
 /** The bytes of a response to a question. */
 export function respond(asked: Asked, parts: ResponseParts = {}): Buffer {
-  const type = asked.type === "MX" || asked.type === "AAAA" || asked.type === "TXT" ? asked.type : "A";
-  const question = parts.question === undefined ? ({ name: asked.name, type } as const) : parts.question;
+  const type =
+    asked.type === "MX" || asked.type === "AAAA" || asked.type === "TXT" || asked.type === "TLSA" ? asked.type : "A";
+  const question = parts.question === undefined ? ({ name: asked.written, type } as const) : parts.question;
   return packet.encode({
     type: "response",
     id: parts.id ?? asked.id,
@@ -116,6 +124,7 @@ export function respond(asked: Asked, parts: ResponseParts = {}): Buffer {
     questions: question === null ? [] : [question],
     answers: parts.answers ?? [],
     authorities: parts.authorities ?? [],
+    additionals: parts.additionals ?? [],
   });
 }
 

@@ -15,8 +15,8 @@ function found(type: RecordType, ...values: string[]): Lookup {
   return { kind: "found", records, ttlMs: 5000, authentic: false };
 }
 
-const nodata: Lookup = { kind: "nodata", ttlMs: 1000 };
-const nxdomain: Lookup = { kind: "nxdomain", ttlMs: 2000 };
+const nodata: Lookup = { kind: "nodata", ttlMs: 1000, authentic: false };
+const nxdomain: Lookup = { kind: "nxdomain", ttlMs: 2000, authentic: false };
 
 /** Answers from a table by `TYPE name`; NXDOMAIN for all others. */
 function table(answers: Readonly<Record<string, Lookup>>): Lookups & { readonly asked: string[] } {
@@ -49,6 +49,8 @@ test("hosts by preference, then by name; the site, the key and the life", async 
     key: "mx1.example.com|mx2.example.com,backup.example.com",
     hosts: one.kind === "hosts" ? one.hosts : [],
     explicit: false,
+    sts: "none",
+    secure: false,
     ttlMs: 5000,
   });
 });

@@ -7,12 +7,15 @@ import fc from "fast-check";
 import { ManualClock } from "../../src/base/clock.js";
 import { SeededRandom } from "../../src/base/random.js";
 import { type Exchange, networkExchange } from "../../src/dns/exchange.js";
-import type { Lookup } from "../../src/dns/lookup.js";
+import { failure, type Lookup } from "../../src/dns/lookup.js";
+import { threadMeter } from "../../src/dns/meter.js";
 import { MAX_CONCURRENT, MAX_WAITING, Resolver, type ResolverOptions } from "../../src/dns/resolver.js";
 import { SecureRandom } from "../../src/dns/secure-random.js";
 import { parseZone } from "../../src/dns/static-zone.js";
 import { readResponse } from "../../src/dns/wire.js";
-import { a, cname, FakeServer, mx, respond, type Script, soa } from "./fake-server.js";
+import { HISTOGRAM_DOUBLES } from "../../src/protocol/histograms.js";
+import { COUNTER_COUNT, Counter } from "../../src/protocol/metrics.js";
+import { a, cname, FakeServer, mx, type ResponseParts, respond, type Script, soa } from "./fake-server.js";
 
 const NXDOMAIN = 3;
 const SERVFAIL = 2;
@@ -65,13 +68,165 @@ test("a plain answer; the name may be written in any case, with a final dot", as
   );
 });
 
-test("the echoed question may come back in another case", async () => {
-  const script: Script = (asked) => [
-    respond(asked, { question: { name: "hOsT.eXaMpLe", type: "A" }, answers: [a("host.example", "192.0.2.1")] }),
-  ];
-  await withServers([script], async ({ resolver }) => {
-    assert.deepEqual(values(await resolver.lookup("host.example", "A")), ["192.0.2.1"]);
+test("the case of a question is chance's, and an answer by UDP must know it", async () => {
+  const written: string[] = [];
+  const script: Script = (asked) => {
+    written.push(asked.written);
+    return [respond(asked, { answers: [a(asked.name, "192.0.2.1")] })];
+  };
+  await withServers([script], async ({ resolver, servers }) => {
+    const names = Array.from({ length: 8 }, (_, index) => `alphabetical${index}.example`);
+    for (const name of names) assert.deepEqual(values(await resolver.lookup(name, "A")), ["192.0.2.1"]);
+    assert.ok(written.every((one, index) => one !== names[index] && one.toLowerCase() === names[index]));
+    assert.ok(servers[0]?.asked.every((one) => one.via === "udp"));
   });
+});
+
+test("an answer in another case is asked for over TCP; then the server is known to have a case of its own", async () => {
+  const script: Script = (asked) => {
+    const forged = asked.via === "udp" && asked.written !== asked.name;
+    const question = { name: asked.name, type: "A" } as const;
+    return [respond(asked, { question, answers: [a(asked.name, forged ? "203.0.113.1" : "192.0.2.1")] })];
+  };
+  await withServers([script], async ({ resolver, servers }) => {
+    for (const name of ["one.alphabet.example", "two.alphabet.example"]) {
+      assert.deepEqual(values(await resolver.lookup(name, "A")), ["192.0.2.1"]);
+    }
+    assert.deepEqual(
+      servers[0]?.asked.map((asked) => `${asked.via} ${asked.written === asked.name}`),
+      ["udp false", "tcp false", "udp true"],
+    );
+  });
+});
+
+test("one forged answer in another case costs a question over TCP and nothing else", async () => {
+  const script: Script = (asked, sequence) => {
+    const good = respond(asked, { answers: [a(asked.name, "192.0.2.1")] });
+    if (sequence > 1) return [good];
+    return [respond(asked, { question: { name: asked.name, type: "A" }, answers: [a(asked.name, "203.0.113.1")] })];
+  };
+  await withServers([script], async ({ resolver, servers }) => {
+    for (const name of ["one.alphabet.example", "two.alphabet.example"]) {
+      assert.deepEqual(values(await resolver.lookup(name, "A")), ["192.0.2.1"]);
+    }
+    assert.deepEqual(
+      servers[0]?.asked.map((asked) => `${asked.via} ${asked.written === asked.name}`),
+      ["udp false", "tcp false", "udp false"],
+    );
+  });
+});
+
+test("a server with a case of its own that cannot be asked over TCP is asked in lower case", async () => {
+  const script: Script = (asked) => {
+    if (asked.via === "tcp") return ["close"];
+    const question = { name: asked.name, type: "A" } as const;
+    return [respond(asked, { question, answers: [a(asked.name, "192.0.2.1")] })];
+  };
+  await withServers([script], async ({ resolver, servers }) => {
+    assert.deepEqual(values(await resolver.lookup("alphabet.example", "A")), ["192.0.2.1"]);
+    assert.deepEqual(
+      servers[0]?.asked.map((asked) => `${asked.via} ${asked.written === asked.name}`),
+      ["udp false", "tcp false", "udp true"],
+    );
+  });
+});
+
+test("a server that does not know OPT records is asked without, from then on", async () => {
+  const badvers: packet.Answer = {
+    type: "OPT",
+    name: ".",
+    udpPayloadSize: 512,
+    extendedRcode: 1,
+    ednsVersion: 0,
+    flags: 0,
+    flag_do: false,
+    options: [],
+  };
+  const refusals: readonly ResponseParts[] = [{ rcode: 1 }, { rcode: 4 }, { additionals: [badvers] }];
+  for (const refusal of refusals) {
+    const script: Script = (asked) => [
+      respond(asked, asked.edns ? refusal : { answers: [a(asked.name, "192.0.2.1")] }),
+    ];
+    await withServers([script], async ({ resolver, servers }) => {
+      assert.deepEqual(values(await resolver.lookup("one.example", "A")), ["192.0.2.1"]);
+      assert.deepEqual(values(await resolver.lookup("two.example", "A")), ["192.0.2.1"]);
+      assert.deepEqual(
+        servers[0]?.asked.map((asked) => asked.edns),
+        [true, false, false],
+      );
+    });
+  }
+});
+
+test("TLSA records and texts of several parts; a malformed record is not the same as none", async () => {
+  const tlsa: packet.Answer = {
+    type: "TLSA",
+    name: "_25._tcp.mx.example",
+    ttl: 60,
+    data: { usage: 3, selector: 1, matchingType: 1, certificate: Buffer.from("ab".repeat(32), "hex") },
+  };
+  const script: Script = (asked) => {
+    if (asked.type === "TXT")
+      return [respond(asked, { answers: [{ type: "TXT", name: asked.name, data: ["v=1", ";x"] }] })];
+    const whole = respond(asked, { answers: [{ ...tlsa, name: asked.name }] });
+    // The length of the record's data says 2: less than the three numbers.
+    if (asked.name.startsWith("_26.")) whole.writeUInt16BE(2, whole.length - 37);
+    return [whole];
+  };
+  await withServers(
+    [script],
+    async ({ resolver }) => {
+      assert.deepEqual(values(await resolver.lookup("_25._tcp.mx.example", "TLSA")), [`3 1 1 ${"ab".repeat(32)}`]);
+      assert.deepEqual(values(await resolver.lookup("t.example", "TXT")), ["v=1;x"]);
+      assert.deepEqual(values(await resolver.lookup("_26._tcp.mx.example", "TLSA")), ["3 1 1 "]);
+    },
+    { timeoutMs: 200 },
+  );
+});
+
+test("limits of the configuration: look-ups at once, waiting ones, life of negative answers; and what is counted", async () => {
+  const counters = new Float64Array(COUNTER_COUNT);
+  const histograms = new Float64Array(HISTOGRAM_DOUBLES);
+  const held: (() => void)[] = [];
+  const exchange: Exchange = (_server, question) =>
+    new Promise((resolve) => {
+      held.push(() => resolve(failure("dns.servfail", question.name)));
+    });
+  const options = { exchange, maxConcurrent: 2, maxWaiting: 1, servers: [{ host: "127.0.0.1", port: 9 }] };
+  await withServers(
+    [],
+    async ({ resolver }) => {
+      const asked = ["a", "b", "c"].map((name) => resolver.lookup(`${name}.example`, "A"));
+      const fourth = await resolver.lookup("d.example", "A");
+      assert.equal(codeOf(fourth), "dns.busy");
+      assert.equal(held.length, 2);
+      assert.equal(counters[Counter.dnsInProgress], 3);
+      while (resolver.inProgress > 0) {
+        held.shift()?.();
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      assert.deepEqual((await Promise.all(asked)).map(codeOf), ["dns.servfail", "dns.servfail", "dns.servfail"]);
+      await resolver.lookup("a.example", "A");
+    },
+    { ...options, meter: threadMeter(counters, histograms) },
+  );
+  const counted = [
+    Counter.dnsInProgress,
+    Counter.dnsServfails,
+    Counter.dnsBusy,
+    Counter.dnsCacheHits,
+    Counter.dnsQueries,
+  ];
+  assert.deepEqual(
+    counted.map((counter) => counters[counter]),
+    [0, 3, 1, 1, 3],
+  );
+  const script: Script = (asked) => [respond(asked, { rcode: NXDOMAIN, authorities: [soa("example", 600)] })];
+  await withServers(
+    [script],
+    async ({ resolver }) => assert.equal((await resolver.lookup("x.example", "A")).ttlMs, 20_000),
+    { negativeTtlMs: 20_000 },
+  );
 });
 
 test("wrong answers are passed over until the right one comes", async () => {
@@ -291,7 +446,7 @@ test("answers are kept for their time, inside bounds", async () => {
 
 test("negative answers live five minutes at most", async () => {
   await withServers([(asked) => [respond(asked, { authorities: [soa("example", 86_400)] })]], async ({ resolver }) => {
-    assert.deepEqual(await resolver.lookup("host.example", "MX"), { kind: "nodata", ttlMs: 300_000 });
+    assert.deepEqual(await resolver.lookup("host.example", "MX"), { kind: "nodata", ttlMs: 300_000, authentic: false });
   });
 });
 
@@ -449,9 +604,25 @@ test("at most so many questions at once; then they wait, then they fail", async 
 });
 
 test("no bytes of a server make reading throw", () => {
-  const question = { id: 0x1234, name: "host.example", type: "MX", wantAuthentic: false } as const;
+  const question = {
+    id: 0x1234,
+    name: "host.example",
+    written: "host.example",
+    type: "MX",
+    edns: false,
+    wantAuthentic: false,
+  } as const;
   const good = respond(
-    { id: 0x1234, name: "host.example", type: "MX", via: "udp", port: 1, flags: 0 },
+    {
+      id: 0x1234,
+      name: "host.example",
+      written: "host.example",
+      edns: false,
+      type: "MX",
+      via: "udp",
+      port: 1,
+      flags: 0,
+    },
     {
       answers: [mx("host.example", 1, "mx.host.example"), cname("a.example", "b.example")],
       authorities: [soa("example", 5)],
@@ -480,9 +651,25 @@ test("no bytes of a server make reading throw", () => {
 test("a packet that says it holds thousands of records is not unpacked", () => {
   const header = Buffer.from([0x12, 0x34, 0x81, 0x80, 0, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
   const bytes = Buffer.concat([header, Buffer.alloc(60_000, 0xc0)]);
-  const question = { id: 0x1234, name: "host.example", type: "MX", wantAuthentic: false } as const;
+  const question = {
+    id: 0x1234,
+    name: "host.example",
+    written: "host.example",
+    type: "MX",
+    edns: false,
+    wantAuthentic: false,
+  } as const;
   assert.equal(readResponse(bytes, question).kind, "malformed");
-  const asked = { id: 0x1234, name: "host.example", type: "MX", via: "tcp", port: 1, flags: 0 } as const;
+  const asked = {
+    id: 0x1234,
+    name: "host.example",
+    written: "host.example",
+    edns: false,
+    type: "MX",
+    via: "tcp",
+    port: 1,
+    flags: 0,
+  } as const;
   const answers = (count: number) => Array.from({ length: count }, () => a("a.b", "192.0.2.1"));
   assert.equal(readResponse(respond(asked, { answers: answers(1000) }), question).kind, "response");
   assert.equal(readResponse(respond(asked, { answers: answers(1001) }), question).kind, "malformed");

@@ -6,6 +6,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { ManualClock } from "../../src/base/clock.js";
 import { Fault } from "../../src/base/fault.js";
+import type { DnsConfig } from "../../src/config/compiled.js";
 import type { RecordType } from "../../src/dns/lookup.js";
 import { resolveRoute } from "../../src/dns/mx.js";
 import { openResolver } from "../../src/dns/open-resolver.js";
@@ -71,7 +72,7 @@ test("records, names, lives, wildcards, and who has the last word", () => {
   ];
   for (const [name, type, expected] of cases) assert.equal(ask(zone, name, type), expected, `${type} ${name}`);
   const gone = zone.lookup("gone.final.example", "A");
-  assert.deepEqual(gone, { kind: "nxdomain", ttlMs: 30_000 });
+  assert.deepEqual(gone, { kind: "nxdomain", ttlMs: 30_000, authentic: false });
 });
 
 test("the address of a mail host says nothing about its domain, which is looked up outside", () => {
@@ -96,8 +97,8 @@ test("mistakes are told with their line, all together", () => {
         'hosts.zone:4: "1.2.3.4" is no IPv6 address',
         'hosts.zone:5: "ten" is no preference',
         'hosts.zone:6: "m..x" is no domain name',
-        'hosts.zone:7: unknown type "SRV", expected A, AAAA, MX, CNAME, TXT or SOA',
-        'hosts.zone:8: unknown type "", expected A, AAAA, MX, CNAME, TXT or SOA',
+        'hosts.zone:7: unknown type "SRV", expected A, AAAA, MX, CNAME, TXT, TLSA or SOA',
+        'hosts.zone:8: unknown type "", expected A, AAAA, MX, CNAME, TXT, TLSA or SOA',
         "hosts.zone:9: TXT without a text",
         'hosts.zone:10: "g..h" is no domain name',
         "hosts.zone:11: SOA wants two names and five numbers",
@@ -126,7 +127,7 @@ test("the resolver of a configuration reads its zone file; a missing or wrong on
   try {
     const path = join(directory, "hosts.zone");
     writeFileSync(path, ZONE);
-    const config = { servers: [], timeoutMs: 100, dnssec: "off", hostsFile: path } as const;
+    const config = dnsConfig({ timeoutMs: 100, hostsFile: path });
     const resolver = openResolver(config, new ManualClock());
     const route = await resolveRoute(resolver, "example.com", []);
     assert.equal(route.kind === "hosts" && route.key, "mx1.example.com,mx2.other.test");
@@ -141,6 +142,22 @@ test("the resolver of a configuration reads its zone file; a missing or wrong on
     rmSync(directory, { recursive: true, force: true });
   }
 });
+
+/** `[dns]` with its defaults, but for `changed`. */
+function dnsConfig(changed: Partial<DnsConfig>): DnsConfig {
+  return {
+    servers: [],
+    timeoutMs: 5000,
+    dnssec: "off",
+    hostsFile: null,
+    hostsFileSecure: false,
+    maxConcurrent: 128,
+    maxWaiting: 16_384,
+    cacheEntries: 65_536,
+    negativeTtlMs: 300_000,
+    ...changed,
+  };
+}
 
 test("the system's servers", () => {
   const text = "# comment\nnameserver 192.0.2.1\n nameserver\t2001:db8::1 # x\nnameserver bogus\nsearch example.com\n";

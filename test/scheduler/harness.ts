@@ -236,5 +236,5 @@ export class Harness {
 
 /** A route to one host of that name. */
 export function hosts(site: string, key = site, ttlMs = Number.POSITIVE_INFINITY): Route {
-  return { kind: "hosts", site, key, hosts: [], explicit: false, ttlMs };
+  return { kind: "hosts", site, key, hosts: [], explicit: false, sts: "none", secure: false, ttlMs };
 }

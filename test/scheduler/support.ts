@@ -7,7 +7,7 @@ export function queueConfig(options: Partial<QueueConfig> = {}): QueueConfig {
     maxRetryIntervalMs: null,
     maxAgeMs: 604_800_000,
     egressPool: "unspecified",
-    protocol: { kind: "smtp", mxList: null },
+    protocol: { kind: "smtp", mxList: null, listSecure: false },
     reapIntervalMs: 600_000,
     priority: 0,
     weight: 1,
@@ -19,6 +19,8 @@ export function queueConfig(options: Partial<QueueConfig> = {}): QueueConfig {
 /** A path's options: the reference's defaults, with what a test wants different. */
 export function pathConfig(options: Partial<PathConfig> = {}): PathConfig {
   return {
+    enableMtaSts: true,
+    enableDane: false,
     connectionLimit: 32,
     maxDeliveriesPerConnection: 1024,
     maxReady: 1024,

@@ -40,7 +40,7 @@ export class FakePolicy implements Policy {
         egressPool: pool,
         priority: randomInt(random, 0, 2),
         weight: randomInt(random, 1, 3),
-        protocol: random.next() < 0.04 ? { kind: "null" } : { kind: "smtp", mxList: null },
+        protocol: random.next() < 0.04 ? { kind: "null" } : { kind: "smtp", mxList: null, listSecure: false },
       });
       this.#queues.set(name, config);
     }
@@ -111,6 +111,15 @@ export class FakeRouter implements Router {
     const site = ((queue.domain.length * 7 + queue.domain.charCodeAt(1) + moved) % this.#sites) + 1;
     // Two host sets whose names print alike.
     const twin = random.next() < 0.05 ? "'" : "";
-    return { kind: "hosts", site: `site${site}`, key: `site${site}${twin}`, hosts: [], explicit: false, ttlMs };
+    return {
+      kind: "hosts",
+      site: `site${site}`,
+      key: `site${site}${twin}`,
+      hosts: [],
+      explicit: false,
+      sts: "none",
+      secure: false,
+      ttlMs,
+    };
   }
 }

@@ -1,13 +1,14 @@
 import type { Row, SessionId, ShardIndex, SpoolKey } from "../../base/brands.js";
 import type { Clock } from "../../base/clock.js";
 import type { Random } from "../../base/random.js";
-import type { IpLookupStrategy } from "../../config/compiled.js";
 import type { Reactor } from "../../native/binding.js";
 import type { OutcomeKind } from "../../protocol/layout/frames.js";
 import type { Hand } from "../../protocol/layout/hands.js";
 import type { DelayReason, ResponseText } from "../../protocol/records.js";
+import type { TlsCount } from "../../protocol/tls-policy.js";
 import type { AttemptFacts, MessageFacts, MessageRecordKind } from "../events/record.js";
 import type { SpooledMessage, Unreadable } from "../spool/envelope.js";
+import type { HostNames } from "./host-lookup.js";
 
 /** What the sending side needs of its worker. */
 export interface EgressParts {
@@ -18,12 +19,7 @@ export interface EgressParts {
   /** See `nodeDigits`. */
   readonly node: string;
   readonly counters: Float64Array;
-  /** Finds addresses of a host; `done` is called exactly once, with empty lists when there are none. */
-  readonly resolve: (
-    host: string,
-    strategy: IpLookupStrategy,
-    done: (v4: readonly string[], v6: readonly string[]) => void,
-  ) => void;
+  readonly names: HostNames;
   /** Whether this worker writes that shard. */
   readonly owns: (shard: ShardIndex) => boolean;
   /** Mail may be in its owner's memory only. */
@@ -49,4 +45,5 @@ export interface EgressParts {
   readonly outcome: (row: Row, session: SessionId, kind: OutcomeKind, flags: number, code: number) => void;
   readonly sessionUp: (session: SessionId) => void;
   readonly sessionEnded: (session: SessionId) => void;
+  readonly tlsOutcomes: (outcomes: readonly TlsCount[]) => void;
 }

@@ -10,23 +10,30 @@ import { randomUUID } from "node:crypto";
 import { assert } from "../../base/assert.js";
 import type { PathId, Row, SessionId, ShardIndex, SpoolKey } from "../../base/brands.js";
 import { dieAsOrdered } from "../../base/failpoints.js";
+import { TlsTally } from "../../dns/tls-tally.js";
 import type { Connection, ConnectionHandler, ConnectOptions } from "../../native/binding.js";
 import { OutcomeKind } from "../../protocol/layout/frames.js";
 import { Work } from "../../protocol/layout/hands.js";
 import { MessageFlag } from "../../protocol/message-flag.js";
 import type { PathDefinition } from "../../protocol/messages.js";
 import { Counter } from "../../protocol/metrics.js";
+import type { TlsOutcome } from "../../protocol/tls-policy.js";
 import type { OutgoingMessage } from "../../smtp/client-envelope.js";
 import type { EgressParts } from "./egress-parts.js";
+import { lookUpHosts } from "./host-lookup.js";
 import { NotedHandler, noteHand } from "./noted.js";
 import { Outcomes } from "./outcomes.js";
 import { EgressPath } from "./path.js";
-import { makePlan, type Plan, type ResolvedHost } from "./plan.js";
-import { connectThrough } from "./proxy/through.js";
+import { makePlan, type Plan } from "./plan.js";
+import { connectThrough, type ThroughParts } from "./proxy/through.js";
 import { EgressSession } from "./session.js";
 import type { Assigned, SessionHost, SettledEnd } from "./session-host.js";
 import { Unseen } from "./unseen.js";
 import type { Fate } from "./verdict.js";
+
+/** Rows of one message about TLS, and such messages per sweep. */
+const TLS_ROWS = 50;
+const TLS_MESSAGES = 4;
 
 /** See the file's header. */
 export class Egress implements SessionHost {
@@ -34,12 +41,16 @@ export class Egress implements SessionHost {
   readonly #paths = new Map<PathId, EgressPath>();
   readonly #sessions = new Map<SessionId, EgressSession>();
   readonly #unseen: Unseen;
+  readonly #tls = new TlsTally();
   readonly #outcomes: Outcomes;
+  readonly #through: ThroughParts;
 
   constructor(parts: EgressParts) {
     this.#parts = parts;
     this.#outcomes = new Outcomes(parts);
     this.#unseen = new Unseen(() => parts.hand.free());
+    const { reactor, names } = parts;
+    this.#through = { reactor, resolve: (host, strategy, done) => names.resolve(host, strategy, null, done) };
   }
 
   /** Sessions that are open. */
@@ -102,6 +113,17 @@ export class Egress implements SessionHost {
       session.sweep(nowMs);
       this.#parts.hand.free();
     }
+    this.reportTls(TLS_MESSAGES);
+  }
+
+  /** Notes how TLS went in a session, for the reports that domains ask for. */
+  tlsOutcome(outcome: TlsOutcome): void {
+    this.#tls.add(outcome);
+  }
+
+  /** Tells what has been noted so, in at most `messages` messages. */
+  reportTls(messages = Number.POSITIVE_INFINITY): void {
+    for (let i = 0; i < messages && this.#tls.size > 0; i++) this.#parts.tlsOutcomes(this.#tls.take(TLS_ROWS));
   }
 
   /** Does something about a session, with its message noted. What throws leaves the note: the thread dies of it. */
@@ -117,23 +139,15 @@ export class Egress implements SessionHost {
     const noted = new NotedHandler(session, handler, this.#parts.hand);
     const { proxy, config } = session.path;
     if (proxy === null) return this.#parts.reactor.connect(options, noted);
-    return connectThrough(this.#parts, proxy, options, config.connectTimeoutMs, noted);
+    return connectThrough(this.#through, proxy, options, config.connectTimeoutMs, noted);
   }
 
   plan(session: EgressSession, answer: (plan: Plan) => void): void {
     const { path } = session;
     const done = (plan: Plan): void => this.#noted(session, () => answer(plan));
-    const resolved: ResolvedHost[] = [];
-    let open = path.hosts.length;
-    const found = (host: ResolvedHost): void => {
-      resolved.push(host);
-      if (--open === 0) done(makePlan(inOrder(path, resolved), path.rules, this.#parts.random));
-    };
-    if (open === 0) done({ kind: "none" });
-    for (const host of path.hosts) {
-      if (host.address !== null || host.unix !== null) found({ host, v4: [], v6: [] });
-      else this.#parts.resolve(host.name, path.config.ipLookupStrategy, (v4, v6) => found({ host, v4, v6 }));
-    }
+    lookUpHosts(path, this.#parts.names, (hosts) => {
+      done(hosts.length === 0 ? { kind: "none" } : makePlan(hosts, path.rules, this.#parts.random));
+    });
   }
 
   load(session: EgressSession, assigned: Assigned): OutgoingMessage | "gone" | "later" {
@@ -192,9 +206,4 @@ export class Egress implements SessionHost {
   #elsewhere(assigned: Assigned): boolean {
     return this.#parts.defers && !this.#parts.owns(assigned.shard);
   }
-}
-
-/** Answers arrive in any order; the path's order counts. */
-function inOrder(path: EgressPath, resolved: readonly ResolvedHost[]): readonly ResolvedHost[] {
-  return path.hosts.map((host) => resolved.find((one) => one.host === host)!);
 }

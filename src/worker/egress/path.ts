@@ -14,6 +14,8 @@ export class EgressPath {
   readonly source: string;
   readonly pool: string;
   readonly hosts: readonly RouteHost[];
+  /** TLSA records of the hosts are asked for: the set is secure, and the path wants them. */
+  readonly dane: boolean;
   readonly config: PathConfig;
   /** Argument of EHLO: the path's, else the source's, else this host's name. */
   readonly ehloDomain: string;
@@ -30,6 +32,7 @@ export class EgressPath {
     this.source = definition.source.name;
     this.pool = definition.pool;
     this.hosts = definition.hosts;
+    this.dane = definition.secure && definition.config.enableDane;
     this.config = definition.config;
     this.ehloDomain = definition.config.ehloDomain ?? definition.source.ehloDomain ?? hostname;
     this.proxy = definition.source.proxy;

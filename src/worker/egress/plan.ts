@@ -2,6 +2,7 @@ import { NetworkSet } from "../../base/cidr.js";
 import { type Random, shuffle } from "../../base/random.js";
 import type { IpLookupStrategy, PathConfig } from "../../config/compiled.js";
 import type { RouteHost } from "../../protocol/messages.js";
+import type { DaneState } from "../../protocol/tls-policy.js";
 import type { PlanProblem } from "./verdict.js";
 
 /**
@@ -20,6 +21,7 @@ export interface ResolvedHost {
   readonly host: RouteHost;
   readonly v4: readonly string[];
   readonly v6: readonly string[];
+  readonly dane: DaneState;
 }
 
 /** One address to try. */
@@ -31,6 +33,7 @@ export interface PlanTarget {
   /** 0 with `unix`. */
   readonly port: number;
   readonly unix: string | null;
+  readonly dane: DaneState;
 }
 
 /** A plan, or why there is none. `prohibited` names the address. */
@@ -139,12 +142,17 @@ export function makePlan(hosts: readonly ResolvedHost[], rules: PlanRules, rando
 /** The targets of one host, in the order of its addresses. */
 function targetsOf(resolved: ResolvedHost, lookup: Lookup, rules: PlanRules): PlanTarget[] {
   const { host } = resolved;
-  if (host.unix !== null) return [{ name: host.name, address: null, port: 0, unix: host.unix }];
-  const port = rules.sourcePort ?? host.port ?? rules.defaultPort;
+  if (host.unix !== null) return [{ name: host.name, address: null, port: 0, unix: host.unix, dane: resolved.dane }];
+  const port = portOf(host, rules);
   const addresses = host.address === null ? pick(resolved, lookup) : [host.address];
   return addresses
     .filter((address) => rules.sourceFamily === null || familyOf(address) === rules.sourceFamily)
-    .map((address) => ({ name: host.name, address, port, unix: null }));
+    .map((address) => ({ name: host.name, address, port, unix: null, dane: resolved.dane }));
+}
+
+/** The port of a host: the source's, else its own, else the path's (reference §15). */
+export function portOf(host: RouteHost, rules: PlanRules): number {
+  return rules.sourcePort ?? host.port ?? rules.defaultPort;
 }
 
 /** The addresses that a strategy uses. */

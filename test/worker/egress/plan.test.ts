@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { SeededRandom } from "../../../src/base/random.js";
 import type { IpLookupStrategy } from "../../../src/config/compiled.js";
 import type { RouteHost } from "../../../src/protocol/messages.js";
+import type { DaneState } from "../../../src/protocol/tls-policy.js";
 import {
   lookupOf,
   MAX_PLAN_TARGETS,
@@ -20,6 +21,7 @@ const CONFIG = {
   ipLookupStrategy: "Ipv4AndIpv6",
   smtpPort: 25,
 } as const;
+const NONE: DaneState = { kind: "none" };
 const SOURCE = { address: null, remotePort: null };
 const MX = planRules(CONFIG, SOURCE, false);
 const LISTED = planRules(CONFIG, SOURCE, true);
@@ -30,8 +32,9 @@ function host(
   v4: string[],
   v6: string[] = [],
   more: Partial<RouteHost> = {},
+  dane: DaneState = { kind: "none" },
 ): ResolvedHost {
-  return { host: { preference, name, address: null, port: null, unix: null, ...more }, v4, v6 };
+  return { host: { preference, name, address: null, port: null, unix: null, ...more }, v4, v6, dane };
 }
 
 function targets(plan: Plan): readonly PlanTarget[] {
@@ -69,10 +72,10 @@ test("a list of the operator keeps its order, fixed addresses and unix sockets i
   ];
   for (let seed = 0; seed < 20; seed++) {
     assert.deepEqual(targets(makePlan(hosts, LISTED, new SeededRandom(seed))), [
-      { name: "z.example", address: "192.0.2.8", port: 2525, unix: null },
-      { name: "z.example", address: "192.0.2.7", port: 2525, unix: null },
-      { name: "127.0.0.1", address: "127.0.0.1", port: 25, unix: null },
-      { name: "/run/mx.sock", address: null, port: 0, unix: "/run/mx.sock" },
+      { name: "z.example", address: "192.0.2.8", port: 2525, unix: null, dane: NONE },
+      { name: "z.example", address: "192.0.2.7", port: 2525, unix: null, dane: NONE },
+      { name: "127.0.0.1", address: "127.0.0.1", port: 25, unix: null, dane: NONE },
+      { name: "/run/mx.sock", address: null, port: 0, unix: "/run/mx.sock", dane: NONE },
     ]);
   }
 });

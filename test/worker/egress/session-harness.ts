@@ -83,6 +83,8 @@ export class SessionWorld {
       pool: "pool",
       hosts: [],
       explicit: true,
+      sts: "none" as const,
+      secure: false,
       config: { ...PATH_DEFAULTS, ...config },
     };
     const targets = Array.from({ length: addresses }, (_, i) => ({
@@ -90,6 +92,7 @@ export class SessionWorld {
       address: `192.0.2.${i + 1}`,
       port: 25,
       unix: null,
+      dane: { kind: "none" as const },
     }));
     this.session = new EgressSession(1 as SessionId, new EgressPath(definition, "host.example", this.clock), "log", {
       connect: (_session, handler) => {
