@@ -32,7 +32,8 @@ export function addStartCommand(program: Command, version: string): void {
     .option("--events", "show events on the terminal (default in sandbox mode)")
     .option("--no-events", "show no events")
     .action(async (flags: StartFlags) => {
-      process.exitCode = await start(flags, version);
+      // At once: the slow end of a process without work lets signals kill it, which would look like a failure.
+      process.exit(await start(flags, version));
     });
 }
 
