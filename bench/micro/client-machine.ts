@@ -13,6 +13,7 @@ import type { PathConfig } from "../../src/config/compiled.js";
 import type { OutgoingMessage } from "../../src/smtp/client-envelope.js";
 import type { ClientHost } from "../../src/smtp/client-host.js";
 import { ClientMachine } from "../../src/smtp/client-machine.js";
+import { NO_DEMAND } from "../../src/smtp/client-opening.js";
 import type { TransactionResult } from "../../src/smtp/client-result.js";
 import { judge } from "../../src/worker/egress/verdict.js";
 
@@ -24,6 +25,8 @@ const path: BenchPath = {
   enableRset: true,
   ignore8bitChecks: false,
   bannerTimeoutMs: 60_000,
+  starttlsTimeoutMs: 5_000,
+  authTimeoutMs: 60_000,
   ehloTimeoutMs: 300_000,
   mailFromTimeoutMs: 300_000,
   rcptToTimeoutMs: 300_000,
@@ -49,6 +52,7 @@ class Counter implements ClientHost {
   writeBytes(bytes: Uint8Array): void {
     this.sent += bytes.length;
   }
+  onStartTls(): void {}
   onReady(): void {}
   onFailed(): void {}
   onClosing(): void {}
@@ -68,7 +72,7 @@ function say(machine: ClientMachine, text: Buffer): void {
 
 function connected(offers: string, judged: boolean): { machine: ClientMachine; host: Counter } {
   const host = new Counter(judged);
-  const machine = new ClientMachine({ ehloDomain: "client.example", path }, host);
+  const machine = new ClientMachine({ ehloDomain: "client.example", path, demand: NO_DEMAND }, host);
   say(machine, Buffer.from("220 mx.example ESMTP\r\n"));
   say(machine, Buffer.from(`250-mx.example\r\n${offers}250 8BITMIME\r\n`));
   return { machine, host };

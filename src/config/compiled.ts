@@ -1,3 +1,5 @@
+import type { TlsVersion } from "./tls-options.js";
+
 /**
  * The compiled configuration: what `config/compile.ts` makes of the written one. Plain data, so that it can be posted to
  * a worker. Durations are milliseconds, sizes bytes, absent options null; nothing here is parsed again.
@@ -242,7 +244,31 @@ export interface PathConfig {
   readonly rsetTimeoutMs: number;
   readonly idleTimeoutMs: number;
   readonly providerName: string | null;
+  readonly enableTls: TlsMode;
+  readonly tlsMinimumVersion: TlsVersion;
+  /** Each an absolute path, or the PEM text itself. */
+  readonly tlsCertificate: string | null;
+  readonly tlsPrivateKey: string | null;
+  readonly tlsTrustedCertificates: string | null;
+  readonly opensslCipherList: string | null;
+  readonly opensslCipherSuites: string | null;
+  readonly opensslOptions: string | null;
+  readonly rustlsCipherSuites: readonly string[];
+  /** Null for never, unless clear-text reconnection asks for its quarter of an hour. */
+  readonly rememberBrokenTlsMs: number | null;
+  readonly opportunisticTlsReconnect: boolean;
+  readonly starttlsTimeoutMs: number;
+  readonly authTimeoutMs: number;
+  readonly smtpAuthUsername: string | null;
+  readonly smtpAuthPassword: string | null;
+  /** Absolute path of the file with an access token. */
+  readonly smtpAuthTokenFile: string | null;
+  readonly allowAuthWithoutTls: boolean;
+  readonly allowAuthWithoutValidCertificate: boolean;
 }
+
+/** How TLS is used towards a peer: reference §15. */
+export type TlsMode = "Disabled" | "Opportunistic" | "OpportunisticInsecure" | "Required" | "RequiredInsecure";
 
 /** The part of the shaping rules that is in force: a default and blocks by site or by exact domain. */
 export interface ShapingRules {

@@ -1,7 +1,8 @@
 import type { PathConfig } from "./compiled.js";
-import { choice, duration, flag, integer, type Kind, limit, list, rate } from "./kinds.js";
-import { later, mapOf, type Option, optionsOf, refused, type Setting } from "./table.js";
-import { ehloName, filePath, network, text } from "./text-kinds.js";
+import { choice, duration, flag, integer, limit, list, rate } from "./kinds.js";
+import { laterTlsSettings, PATH_TLS_DEFAULTS, pathTlsOptions } from "./path-tls-settings.js";
+import { later, mapOf, type Option, optionsOf, type Setting } from "./table.js";
+import { ehloName, network, text } from "./text-kinds.js";
 
 const SECOND = 1000;
 const MINUTE = 60_000;
@@ -35,6 +36,7 @@ export const PATH_DEFAULTS: PathConfig = {
   rsetTimeoutMs: 5 * SECOND,
   idleTimeoutMs: 5 * SECOND,
   providerName: null,
+  ...PATH_TLS_DEFAULTS,
 };
 
 const option = optionsOf(PATH_DEFAULTS);
@@ -110,20 +112,8 @@ export const pathOptions: readonly Option<PathConfig>[] = [
   option("rset_timeout", "rsetTimeoutMs", timeout, "For the reply to RSET."),
   option("idle_timeout", "idleTimeoutMs", timeout, "An unused connection is closed after this."),
   option("provider_name", "providerName", text({ max: 100 }), "Label of metrics and log records."),
+  ...pathTlsOptions,
 ];
-
-/** Known TLS demands that cannot be kept in this version; the other three words of `enable_tls` are accepted. */
-function tlsKind(): Kind<string> {
-  const words = choice("Disabled", "Opportunistic", "OpportunisticInsecure", "Required", "RequiredInsecure");
-  return {
-    ...words,
-    read(value, at, check) {
-      const word = words.read(value, at, check);
-      if (word !== "Required" && word !== "RequiredInsecure") return word;
-      return check.error(at, `this version cannot honour "${word}": it delivers without TLS`);
-    },
-  };
-}
 
 const named = (what: string) => ({ what, read: (written: string) => written, max: 1000 });
 const memory = choice("ShrinkDataAndMeta", "ShrinkData", "NoShrink");
@@ -131,6 +121,7 @@ const wakeUp = choice("Aggressive", "Relaxed");
 
 /** Options of an egress path whose feature does not exist yet. */
 export const laterPathSettings: readonly Setting<unknown, undefined>[] = [
+  ...laterTlsSettings,
   later("additional_connection_limits", mapOf(limit({ max: 100_000 }), named("limits")), "More named limits."),
   later("system_shutdown_timeout", timeout, "Grace for sessions at a stop."),
   later("max_connection_rate", rate(), "New connections."),
@@ -139,23 +130,7 @@ export const laterPathSettings: readonly Setting<unknown, undefined>[] = [
   later("source_selection_rate", rate(), "Choices of this source."),
   later("additional_source_selection_rates", mapOf(rate(), named("rates")), "More named rates of choice."),
   later("max_recipients_per_batch", integer({ min: 1, max: 100_000 }), "Recipients in one transaction.", [1]),
-  later("enable_tls", tlsKind(), "Use of STARTTLS.", ["Disabled"]),
-  later("tls_prefer_openssl", flag(), "Choice of a TLS engine.", [false]),
-  later("tls_certificate", filePath(), "Client certificate."),
-  later("tls_private_key", filePath(), "Key of the client certificate."),
-  later("openssl_cipher_list", text({ max: 2000 }), "TLS ciphers."),
-  later("openssl_cipher_suites", text({ max: 2000 }), "TLS 1.3 ciphers."),
-  later("openssl_options", text({ max: 2000 }), "TLS options."),
-  later("rustls_cipher_suites", list(text({ max: 200 }), { what: "cipher suites" }), "TLS ciphers."),
-  later("remember_broken_tls", duration({ min: 0, max: 365 * DAY }), "Memory of hosts whose TLS fails."),
-  later("opportunistic_tls_reconnect_on_failed_handshake", flag(), "A second connection without TLS.", [false]),
-  refused("smtp_auth_plain_username", "authentication to the destination"),
-  refused("smtp_auth_plain_password", "authentication to the destination"),
-  refused("allow_smtp_auth_plain_without_tls", "authentication to the destination", [false]),
-  refused("allow_smtp_auth_plain_without_valid_certificate", "authentication to the destination", [false]),
   later("use_lmtp", flag(), "LMTP instead of SMTP.", [false]),
-  later("auth_timeout", timeout, "For the reply to AUTH."),
-  later("starttls_timeout", timeout, "For STARTTLS and the handshake."),
   later("refresh_interval", duration({ min: SECOND, max: DAY }), "Rules are live; nothing is refreshed."),
   later("refresh_strategy", choice("Ttl", "Epoch"), "Rules are live; nothing is refreshed."),
   later("maintainer_wakeup_strategy", wakeUp, "There is one way of waking."),

@@ -1,5 +1,6 @@
 import { unreachable } from "../base/assert.js";
 import type { PathConfig } from "../config/compiled.js";
+import type { OpeningDemand } from "./client-opening.js";
 import type { SessionEnd, StepResult, TransactionResult } from "./client-result.js";
 
 /** The settings of an egress path that the client machine follows. */
@@ -10,6 +11,8 @@ export type ClientPath = Pick<
   | "ignore8bitChecks"
   | "bannerTimeoutMs"
   | "ehloTimeoutMs"
+  | "starttlsTimeoutMs"
+  | "authTimeoutMs"
   | "mailFromTimeoutMs"
   | "rcptToTimeoutMs"
   | "dataTimeoutMs"
@@ -22,6 +25,7 @@ export interface ClientOptions {
   /** Argument of EHLO and HELO: a domain name or an address literal, checked with the configuration. */
   readonly ehloDomain: string;
   readonly path: ClientPath;
+  readonly demand: OpeningDemand;
 }
 
 /**
@@ -34,6 +38,11 @@ export interface ClientHost {
   write(text: string): void;
   /** Bytes for the peer. Message content comes by reference and must not change until it has left. */
   writeBytes(bytes: Uint8Array): void;
+  /**
+   * The peer awaits the TLS handshake: begin it, and call `secured` or `handshakeFailed`. Nothing may be fed that came
+   * from outside of it.
+   */
+  onStartTls(): void;
   /** Greeted; `send` may be called from now on, also from inside this callback. */
   onReady(): void;
   /** This host cannot be used: it said no, nothing, or nonsense, before any message was given. */
@@ -48,7 +57,7 @@ export interface ClientHost {
 export type ClientPhase = OpeningPhase | "ready" | TransactionPhase | "quit" | "closed";
 
 /** Phases before the peer is greeted. */
-export type OpeningPhase = "banner" | "ehlo" | "helo";
+export type OpeningPhase = "banner" | "ehlo" | "helo" | "starttls" | "handshake" | "auth";
 
 /** Phases with a message in hand. */
 export type TransactionPhase = "rset" | "mailFrom" | "rcptTo" | "data" | "dataDot";
@@ -61,6 +70,11 @@ export function deadlineOf(phase: ClientPhase, path: ClientPath): number {
     case "ehlo":
     case "helo":
       return path.ehloTimeoutMs;
+    case "starttls":
+    case "handshake":
+      return path.starttlsTimeoutMs;
+    case "auth":
+      return path.authTimeoutMs;
     case "mailFrom":
       return path.mailFromTimeoutMs;
     case "rcptTo":

@@ -37,7 +37,7 @@ export class ClientMachine {
   constructor(options: ClientOptions, host: ClientHost) {
     this.#options = options;
     this.#host = host;
-    this.#opening = new Opening(options.ehloDomain);
+    this.#opening = new Opening(options.ehloDomain, options.demand);
     this.#exchange = new Exchange(host);
   }
 
@@ -76,6 +76,10 @@ export class ClientMachine {
         this.#close("unsolicited");
         return;
       }
+      if (this.#state === "opening" && this.#opening.phase === "handshake") {
+        this.#fail("starttls", BEFORE_THE_HANDSHAKE);
+        return;
+      }
       at = this.#reader.read(buffer, at, end);
       if (this.#reader.fault !== null) {
         this.#breakOff({ kind: "protocol", reason: this.#reader.fault }, "protocol");
@@ -107,6 +111,23 @@ export class ClientMachine {
     this.#state = "transaction";
     this.#progress++;
     this.#exchange.begin(transaction, path.enablePipelining && peer.pipelining, path.enableRset);
+  }
+
+  /**
+   * The TLS handshake that `onStartTls` asked for has ended well: the peer is greeted anew.
+   * @param unverified what the peer's certificate lacks to prove who it is; null when it lacks nothing.
+   */
+  secured(unverified: string | null): void {
+    if (this.#state === "closed") return;
+    assert(this.phase === "handshake", "a handshake ended that nobody had asked for");
+    this.#opening.secured(unverified);
+    this.#progress++;
+    this.#opening.issue(this.#host);
+  }
+
+  /** The TLS handshake failed; `answer` says how. */
+  handshakeFailed(answer: Answer): void {
+    this.#breakOff(answer, "transport");
   }
 
   /** Ends the session politely: with QUIT, at once when ready, else after the message under way. */
@@ -162,7 +183,12 @@ export class ClientMachine {
     } else if (more) {
       // Nothing more is asked, yet there is more: an answer to a command that we have not written. Nothing may go out on
       // the strength of such a session.
-      this.#fail(asked, BEFORE_ITS_COMMAND);
+      this.#fail(asked, next === "handshake" ? BEFORE_THE_HANDSHAKE : BEFORE_ITS_COMMAND);
+    } else if (next === "refused") {
+      this.#fail(this.#opening.phase, this.#opening.refusal);
+    } else if (next === "handshake") {
+      this.#progress++;
+      this.#host.onStartTls();
     } else if (next === "issue") {
       this.#progress++;
       this.#opening.issue(this.#host);
@@ -239,7 +265,8 @@ export class ClientMachine {
   /** This host cannot be used. Whoever said so in words is left with a word. */
   #fail(stage: OpeningPhase, answer: Answer): void {
     this.#state = "closed";
-    if (answer.kind === "reply" && answer.reply.code !== 421) this.#host.write("QUIT\r\n");
+    const inWords = answer.kind === "refused" || (answer.kind === "tls" && stage === "starttls");
+    if (inWords || (answer.kind === "reply" && answer.reply.code !== 421)) this.#host.write("QUIT\r\n");
     this.#host.onFailed({ stage, answer, command: this.#opening.commandAt(stage) });
   }
 
@@ -251,3 +278,9 @@ export class ClientMachine {
 
 /** A peer that answers what it was not asked. */
 const BEFORE_ITS_COMMAND: Answer = { kind: "protocol", reason: "a reply before its command" };
+
+/** What a man in the middle says so that it is taken for the secured peer's word (RFC 3207 §5). */
+const BEFORE_THE_HANDSHAKE: Answer = {
+  kind: "protocol",
+  reason: "clear text came with the reply to STARTTLS, ahead of the TLS handshake: somebody may be tampering",
+};

@@ -1,4 +1,5 @@
 import type { EnhancedCode } from "../protocol/records.js";
+import type { TlsResult } from "../protocol/tls-policy.js";
 import type { PeerReply } from "./reply-reader.js";
 
 /**
@@ -12,6 +13,10 @@ export type Stage =
   | "banner"
   | "ehlo"
   | "helo"
+  | "starttls"
+  /** The TLS handshake, and what is demanded of it. */
+  | "handshake"
+  | "auth"
   | "rset"
   | "mailFrom"
   | "rcptTo"
@@ -31,6 +36,8 @@ export type Answer =
   | { readonly kind: "closed" }
   /** The connection failed; `detail` is the transport's word for it. */
   | { readonly kind: "transport"; readonly detail: string }
+  /** TLS is not as it is demanded; `reason` says so in words. */
+  | { readonly kind: "tls"; readonly result: Exclude<TlsResult, "success">; readonly reason: string }
   /** Refused by us, before anything was sent, because of what the peer offers or the address holds. */
   | { readonly kind: "refused"; readonly code: number; readonly enhanced: EnhancedCode; readonly text: string };
 

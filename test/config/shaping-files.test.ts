@@ -86,7 +86,6 @@ max_message_rate = "5/s"
   });
   assert.deepEqual(warnings, [
     "shaping.toml:2: warning: default.max_message_rate: not in force in this version",
-    "shaping.toml:3: warning: default.enable_tls: not in force in this version",
     "shaping.toml:5: warning: default.additional_connection_limits: not in force in this version",
     "shaping.toml:6: warning: default.automation: not in force in this version",
     "shaping.toml:7: warning: provider.Big: not in force in this version",
@@ -106,13 +105,10 @@ sources.x.max_redy = 1
 `,
   });
   assert.deepEqual(errors, [
-    'shaping.toml:2: "x.example".enable_tls: this version cannot honour "Required": it delivers without TLS',
     'shaping.toml:3: "x.example".max_message_rate: found "fast", expected a rate, such as "100/min", "1_000/30min" or "5/s,max_burst=1"',
-    'shaping.toml:4: "x.example".smtp_auth_plain_username: not available in this version: authentication to the destination',
     'shaping.toml:5: "x.example".automation[0].regex: found "(", expected a regular expression',
     'shaping.toml:5: "x.example".automation[0].action: found "Stop", expected one of "Suspend", "SuspendTenant", "SuspendCampaign", "Bounce", "BounceTenant", "BounceCampaign"',
     'shaping.toml:5: "x.example".automation[0].trigger: found "Soon", expected "Immediate"',
-    'shaping.toml:7: "x.example".sources.ip-1.enable_tls: this version cannot honour "RequiredInsecure": it delivers without TLS',
     'shaping.toml:9: provider.Big.match[0].MXSufix: unknown key, nearest known key "MXSuffix"',
     'shaping.toml:10: provider.Big.max_message_rate: found 7, expected a rate, such as "100/min", "1_000/30min" or "5/s,max_burst=1"',
     'shaping.toml:11: provider.Big.sources.x.max_redy: unknown key, nearest known key "max_ready"',

@@ -1,4 +1,5 @@
 import type { PathConfig, QueueConfig } from "../../src/config/compiled.js";
+import { PATH_TLS_DEFAULTS } from "../../src/config/path-tls-settings.js";
 
 /** A queue's options: the reference's defaults, with what a test wants different. */
 export function queueConfig(options: Partial<QueueConfig> = {}): QueueConfig {
@@ -45,6 +46,7 @@ export function pathConfig(options: Partial<PathConfig> = {}): PathConfig {
     rsetTimeoutMs: 5000,
     idleTimeoutMs: 5000,
     providerName: null,
+    ...PATH_TLS_DEFAULTS,
     ...options,
   };
 }

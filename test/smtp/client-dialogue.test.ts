@@ -3,6 +3,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { randomInt, SeededRandom } from "../../src/base/random.js";
+import type { ClientAuth } from "../../src/smtp/client-auth.js";
+import type { OpeningDemand } from "../../src/smtp/client-opening.js";
 import { projectRoot } from "../support/root.js";
 import { feedCut, message, Recorder, type TestPath } from "./client-harness.js";
 
@@ -11,12 +13,16 @@ import { feedCut, message, Recorder, type TestPath } from "./client-harness.js";
  *
  *     # text                   a comment
  *     set NAME VALUE           a path setting, before the conversation begins
+ *     demand NAME VALUE        startTls, clearWhenRefused
+ *     auth NAME=VALUE …        who we are: password=P token=T, clear=yes, unverified=yes; the username is "me"
  *     whole                    what is said in one breath belongs together: only run whole
  *     S: text                  the peer says a line; S~: with a bare LF. \xNN, \t and \\ stand for bytes
  *     C: text                  the next line that we must have said; C~: without a line end
  *     send from=A to=B,C …     a message; content="…" with \r\n, and the flags 8bit utf8 dots bare
  *     event text               the next thing that must have been reported
  *     phase NAME MS            where the machine must stand and how long it may wait
+ *     secured [TEXT]           the handshake has ended well; TEXT is what the certificate lacks
+ *     unsecured TEXT           the handshake failed
  *     timeout, end, fail TEXT, drained, quit
  *
  * Lines of S that follow one another arrive together. Before anything else is said or done, and at the end, everything
@@ -46,6 +52,18 @@ function setting(value: string): string | number | boolean {
   return /^\d+$/.test(value) ? Number(value) : value;
 }
 
+function whoWeAre(text: string): ClientAuth {
+  const word = (name: string): string | null => new RegExp(`(?:^| )${name}=(\\S+)`).exec(text)?.[1] ?? null;
+  return {
+    username: "me",
+    password: word("password"),
+    token: word("token"),
+    problem: null,
+    withoutTls: word("clear") === "yes",
+    withoutValidCertificate: word("unverified") === "yes",
+  };
+}
+
 /** Lengths of chunks: none for all at once. */
 type Cutter = () => readonly number[];
 
@@ -56,15 +74,16 @@ class Run {
   #heard = Buffer.alloc(0);
   #events = 0;
 
-  constructor(path: Partial<TestPath>, cut: Cutter) {
-    this.#peer = new Recorder(path);
+  constructor(path: Partial<TestPath>, demand: Partial<OpeningDemand>, cut: Cutter) {
+    this.#peer = new Recorder(path, demand);
     this.#cut = cut;
   }
 
   step({ at, verb, rest }: Step): void {
     const machine = this.#peer.machine;
     if (!verb.startsWith("S")) this.#deliver();
-    if (verb.startsWith("S") || /^(send|timeout|end|fail|quit|drained)$/.test(verb)) this.#nothingLeft(at);
+    if (verb.startsWith("S") || /^(send|timeout|end|fail|quit|drained|secured|unsecured)$/.test(verb))
+      this.#nothingLeft(at);
     switch (verb) {
       case "S:":
         this.#said += `${withBytes(rest)}\r\n`;
@@ -84,6 +103,12 @@ class Run {
         return;
       case "send":
         machine.send(this.#message(rest));
+        return;
+      case "secured":
+        machine.secured(rest === "" ? null : rest);
+        return;
+      case "unsecured":
+        machine.handshakeFailed({ kind: "tls", result: "validation-failure", reason: rest });
         return;
       case "timeout":
         machine.timedOut();
@@ -151,11 +176,14 @@ class Run {
 
 function run(steps: readonly Step[], cut: Cutter): void {
   const path: Record<string, string | number | boolean> = {};
+  const demand: Record<string, unknown> = {};
   for (const { verb, rest } of steps) {
     if (verb === "set") path[rest.split(" ")[0]] = setting(rest.split(" ")[1]);
+    else if (verb === "demand") demand[rest.split(" ")[0]] = setting(rest.split(" ")[1]);
+    else if (verb === "auth") demand["auth"] = whoWeAre(rest);
   }
-  const conversation = new Run(path, cut);
-  const rest = steps.filter(({ verb }) => verb !== "set" && verb !== "whole");
+  const conversation = new Run(path, demand, cut);
+  const rest = steps.filter(({ verb }) => !["set", "demand", "auth", "whole"].includes(verb));
   for (const step of rest) conversation.step(step);
   conversation.finish(`${steps.at(-1)?.at ?? ""} and then the end`);
 }

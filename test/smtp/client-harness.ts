@@ -1,6 +1,7 @@
 import type { OutgoingMessage } from "../../src/smtp/client-envelope.js";
 import type { ClientHost, ClientPath } from "../../src/smtp/client-host.js";
 import { ClientMachine } from "../../src/smtp/client-machine.js";
+import { NO_DEMAND, type OpeningDemand } from "../../src/smtp/client-opening.js";
 import type { SessionEnd, StepResult, TransactionResult } from "../../src/smtp/client-result.js";
 import { judge, judgeUnreachable, type VerdictPath } from "../../src/worker/egress/verdict.js";
 
@@ -13,6 +14,8 @@ export const DEFAULT_PATH: TestPath = {
   ignore8bitChecks: false,
   bannerTimeoutMs: 60_000,
   ehloTimeoutMs: 300_000,
+  starttlsTimeoutMs: 6_000,
+  authTimeoutMs: 61_000,
   mailFromTimeoutMs: 301_000,
   rcptToTimeoutMs: 302_000,
   dataTimeoutMs: 303_000,
@@ -50,9 +53,12 @@ export class Recorder implements ClientHost {
   failure: StepResult | null = null;
   readonly #path: TestPath;
 
-  constructor(path: Partial<TestPath> = {}) {
+  constructor(path: Partial<TestPath> = {}, demand: Partial<OpeningDemand> = {}) {
     this.#path = { ...DEFAULT_PATH, ...path };
-    this.machine = new ClientMachine({ ehloDomain: "client.example", path: this.#path }, this);
+    this.machine = new ClientMachine(
+      { ehloDomain: "client.example", path: this.#path, demand: { ...NO_DEMAND, ...demand } },
+      this,
+    );
   }
 
   /** Takes what was written since the last call. */
@@ -68,6 +74,10 @@ export class Recorder implements ClientHost {
   writeBytes(bytes: Uint8Array): void {
     this.writes++;
     this.#out.push(Buffer.from(bytes));
+  }
+
+  onStartTls(): void {
+    this.events.push("starttls");
   }
 
   onReady(): void {
