@@ -14,7 +14,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { Child, type Program } from "../../src/load/bench/child.js";
-import { benchConfig, SHAPING_FILE, SHAPING_TEXT } from "../../src/load/bench/config.js";
+import { benchConfig, SHAPING_FILE, shapingText } from "../../src/load/bench/config.js";
 import { processUsage, usageBetween } from "../../src/load/bench/process-usage.js";
 import { DEFAULT_LOAD } from "../../src/load/options.js";
 import { startLoad } from "../../src/load/run.js";
@@ -67,7 +67,7 @@ async function run(directory: string, mode: string, domain: string): Promise<Fig
     const sink = mode === "mx_list" ? (await start("sink", "sink", ...listen)).ready.smtp[0]! : null;
     const config = join(directory, "hikyaku.toml");
     writeFileSync(config, configOf(mode, sink).replace("[spool]\n", '[spool]\nmin_free_space = "1%"\n'));
-    writeFileSync(join(directory, SHAPING_FILE), SHAPING_TEXT);
+    writeFileSync(join(directory, SHAPING_FILE), shapingText({ tls: false }));
     const server = await start("server", "start", "--config", config);
     const metrics = `http://127.0.0.1:${server.ready.http[0]!.port}/metrics`;
     const before = processUsage(server.child.pid)!;

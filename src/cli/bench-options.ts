@@ -35,6 +35,7 @@ export interface BenchFlags {
   readonly concurrency: number;
   readonly messagesPerConnection?: number;
   readonly pipelining: boolean;
+  readonly tls?: boolean;
   readonly rate?: number;
   readonly load?: number;
   readonly domains: number;
@@ -66,6 +67,7 @@ export function addBenchOptions(command: Command): Command {
     .option("--concurrency <N>", "connections of the generator", wholeArgument(1, MOST_CONNECTIONS), 40)
     .option("--messages-per-connection <N>", "open a new connection after so many", wholeArgument(1, 1_000_000_000))
     .option("--no-pipelining", "the generator sends one command at a time")
+    .option("--tls", "the server sends over TLS: the sink offers STARTTLS, with a certificate of its own making")
     .option("--rate <N>", "messages per second (default: as many as the server takes)", rateArgument)
     .option(
       "--load <PERCENT>",
@@ -148,6 +150,7 @@ export function settingsOf(flags: BenchFlags): RunSettings {
     size: flags.size,
     connections: flags.concurrency,
     pipelining: flags.pipelining,
+    tls: flags.tls === true,
     messagesPerConnection: flags.messagesPerConnection ?? null,
     domains: flags.domains,
     zipf: flags.zipf ?? 0,

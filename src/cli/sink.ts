@@ -1,8 +1,10 @@
+import { readFileSync } from "node:fs";
 import { type Command, Option } from "commander";
+import { Fault, messageOf } from "../base/fault.js";
 import { Undo } from "../base/undo.js";
 import type { ListenAddress } from "../config/compiled.js";
 import { formatSocketAddress } from "../config/text-kinds.js";
-import { DEFAULT_PROFILE, type SinkProfile } from "../sink/options.js";
+import { DEFAULT_PROFILE, type SinkProfile, type SinkTls } from "../sink/options.js";
 import { loadProfile } from "../sink/profile.js";
 import { startSink } from "../sink/sink.js";
 import type { SinkStats } from "../sink/stats.js";
@@ -28,6 +30,9 @@ interface SinkFlags {
   readonly tarpit?: number;
   readonly maxConnections?: number;
   readonly hostname?: string;
+  readonly tls?: "offered" | "required";
+  readonly tlsCertificate?: string;
+  readonly tlsKey?: string;
   readonly seed?: number;
   readonly times?: string;
   readonly readyFile?: string;
@@ -59,6 +64,11 @@ export function addSinkCommand(program: Command): void {
     .option("--tarpit <MS>", "wait before each refusal, longer with each of a connection", delayArgument)
     .option("--max-connections <N>", "answer connections beyond with 421", wholeArgument(1, 1_000_000))
     .option("--hostname <NAME>", "name in the greeting")
+    .addOption(
+      new Option("--tls <MODE>", "offer STARTTLS, or take no mail without it").choices(["offered", "required"]),
+    )
+    .option("--tls-certificate <FILE>", "PEM file with the certificate and its chain (default: one made at the start)")
+    .option("--tls-key <FILE>", "PEM file with its key")
     .option("--seed <N>", "where chance begins: the same traffic gets the same answers", wholeArgument(0, 0xffff_ffff))
     .option("--times <FILE>", "write there when each numbered message arrived, for those of `generate --times`")
     .option("--ready-file <FILE>", "write pid and ports there as JSON once everything listens")
@@ -91,12 +101,37 @@ function profileOf(flags: SinkFlags): SinkProfile {
     tarpitMs: flags.tarpit ?? base.tarpitMs,
     maxConnections: flags.maxConnections ?? base.maxConnections,
     hostname: flags.hostname ?? base.hostname,
+    tls: tlsOf(flags, base),
     seed: flags.seed ?? base.seed,
   };
 }
 
+function tlsOf(flags: SinkFlags, base: SinkProfile): SinkTls | null {
+  const mode = flags.tls ?? base.tls?.mode;
+  if (mode === undefined) return null;
+  const files = { certificate: flags.tlsCertificate, key: flags.tlsKey };
+  return {
+    mode,
+    certificate: files.certificate === undefined ? (base.tls?.certificate ?? null) : readPem(files.certificate),
+    key: files.key === undefined ? (base.tls?.key ?? null) : readPem(files.key),
+    maxVersion: base.tls?.maxVersion ?? null,
+    fault: base.tls?.fault ?? "none",
+  };
+}
+
+function readPem(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    throw new Fault("config.unreadable", `${path}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
 async function runSink(flags: SinkFlags, command: Command): Promise<void> {
   ignoreDebuggerSignal((line) => process.stderr.write(`hikyaku sink: ${line}\n`));
+  if ((flags.tlsCertificate === undefined) !== (flags.tlsKey === undefined)) {
+    command.error("error: --tls-certificate and --tls-key go together", { code: "commander.invalidArgument" });
+  }
   const profile = profileOf(flags);
   if (profile.fallback.bounce + profile.fallback.defer > 100) {
     command.error("error: --bounce and --defer are more than 100 together", { code: "commander.invalidArgument" });

@@ -14,6 +14,34 @@ export interface DomainRates {
   readonly defer: number;
 }
 
+/** How a sink does STARTTLS. */
+export interface SinkTls {
+  /** Without it mail is taken too, or not. */
+  readonly mode: "offered" | "required";
+  /** PEM; null for one of the sink's own making, which nobody trusts. */
+  readonly certificate: string | null;
+  readonly key: string | null;
+  /** Highest version; null for the best that there is. */
+  readonly maxVersion: "TLSv1.2" | "TLSv1.3" | null;
+  /**
+   * What goes wrong: STARTTLS is offered and then refused; a reply in clear comes ahead of the handshake; the handshake is
+   * not answered; or it is answered in clear.
+   */
+  readonly fault: "none" | "refuse" | "inject" | "hang" | "garbage";
+}
+
+/** How a sink does AUTH. The password is the token for XOAUTH2. */
+export interface SinkAuth {
+  readonly username: string;
+  readonly password: string;
+  /** In upper case: PLAIN, LOGIN, CRAM-MD5, XOAUTH2. */
+  readonly mechanisms: readonly string[];
+  /** No mail is taken without it. */
+  readonly required: boolean;
+  /** Offered without TLS too. */
+  readonly inClear: boolean;
+}
+
 /** The behaviour of a provider: what a profile file says. */
 export interface SinkProfile {
   readonly fallback: DomainRates;
@@ -39,6 +67,10 @@ export interface SinkProfile {
   readonly maxMessageSize: number;
   /** Connections beyond are answered 421 and closed. */
   readonly maxConnections: number;
+  /** Null for a sink without STARTTLS. */
+  readonly tls: SinkTls | null;
+  /** Null for a sink without AUTH. */
+  readonly auth: SinkAuth | null;
   /** Where chance begins; the same seed and the same traffic give the same answers. */
   readonly seed: number;
 }
@@ -57,6 +89,8 @@ export const DEFAULT_PROFILE: SinkProfile = {
   hostname: "sink.invalid",
   maxMessageSize: 50 * 1024 * 1024,
   maxConnections: 10_000,
+  tls: null,
+  auth: null,
   seed: 1,
 };
 

@@ -17,6 +17,7 @@ import * as replies from "../smtp/server-replies.js";
 import type { Behaviour } from "./behaviour.js";
 import { EndOfData } from "./end-of-data.js";
 import type { SinkEnvelope, SinkProfile, SinkReply } from "./options.js";
+import { SinkSecurity } from "./security.js";
 import type { DomainStats, SinkCounters } from "./stats.js";
 
 /** Most recipients of one transaction (RFC 5321 §4.5.3.1.8 asks for 100 at least). */
@@ -42,6 +43,8 @@ const paths = new PathReader();
 export class SinkMachine {
   /** The session is over: send what there is, then close. */
   closing = false;
+  /** STARTTLS and AUTH. */
+  readonly security: SinkSecurity;
   /** Refusals so far: a tarpit counts them. */
   refusals = 0;
 
@@ -65,6 +68,7 @@ export class SinkMachine {
 
   constructor(parts: SinkParts) {
     this.#parts = parts;
+    this.security = new SinkSecurity(parts.profile);
   }
 
   /** Says the greeting. */
@@ -95,10 +99,17 @@ export class SinkMachine {
     return out;
   }
 
+  /** The handshake has ended well: everything begins again, without a greeting. */
+  secured(): void {
+    this.security.secured();
+    this.#helo = null;
+    this.#reset();
+  }
+
   /** Takes `buffer[start, end)`, which may change afterwards. */
   receive(buffer: Buffer, start: number, end: number): void {
     let at = start;
-    while (at < end && !this.closing)
+    while (at < end && !this.closing && !this.security.wantsTls)
       at = this.#inData ? this.#content(buffer, at, end) : this.#command(buffer, at, end);
   }
 
@@ -122,6 +133,10 @@ export class SinkMachine {
   }
 
   #line(buffer: Buffer, start: number, end: number): void {
+    if (this.security.inAuth) {
+      this.#say(this.security.respond(buffer.toString("latin1", start, end)));
+      return;
+    }
     const verb = verbOf(buffer, start, end);
     if (verb === Verb.quit) {
       this.#last(replies.GOODBYE);
@@ -154,8 +169,9 @@ export class SinkMachine {
       case Verb.help:
         return replies.HELP_TEXT;
       case Verb.notOffered:
-      case Verb.notOfferedLast:
         return replies.NOT_OFFERED;
+      case Verb.notOfferedLast:
+        return this.security.command(buffer.toString("latin1", start, end));
       default:
         return replies.UNKNOWN_COMMAND;
     }
@@ -172,6 +188,7 @@ export class SinkMachine {
       "SMTPUTF8",
       "ENHANCEDSTATUSCODES",
       `SIZE ${maxMessageSize}`,
+      ...this.security.offers(),
     ];
     this.#out += extended ? formatLines(250, extensions) : `250 ${hostname}\r\n`;
   }
@@ -179,6 +196,8 @@ export class SinkMachine {
   #mail(line: string): Reply {
     if (this.#helo === null) return replies.HELLO_FIRST;
     if (this.#sender !== null) return replies.MAIL_TWICE;
+    const early = this.security.mailRefusal();
+    if (early !== null) return early;
     const at = pathStart(line, "FROM:");
     if (at < 0) return replies.MAIL_SYNTAX;
     if (!paths.read(line, at) || paths.mailbox === null) return replies.BAD_SENDER;
@@ -271,6 +290,7 @@ export class SinkMachine {
 
   #say(reply: Reply): void {
     this.#out += reply.wire;
+    if (this.security.wantsTls && this.#parts.profile.tls?.fault === "inject") this.#out += "250 sneaked in\r\n";
     this.#parts.counters.answered(reply.code);
     if (reply.code === 421) this.closing = true;
   }

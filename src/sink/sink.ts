@@ -6,12 +6,15 @@
  * When full a connection too many is answered 421; a client that does not read its replies is not read from
  * On failure a lost connection ends that session and nothing else
  */
+import { type SecureContext, TLSSocket } from "node:tls";
 import { type Clock, SystemClock } from "../base/clock.js";
 import { SeededRandom } from "../base/random.js";
 import { TimesWriter } from "../base/times-file.js";
 import type { Connection, ConnectionHandler, Listener, Reactor } from "../native/binding.js";
 import { loadNative } from "../native/load.js";
+import { SecureConnection } from "../native/secure-connection.js";
 import { ProfileBehaviour } from "./behaviour.js";
+import { sinkContext } from "./context.js";
 import type { SinkOptions } from "./options.js";
 import { SinkMachine, type SinkParts } from "./sink-machine.js";
 import { SinkCounters, type SinkStats, type SinkTotals } from "./stats.js";
@@ -37,17 +40,25 @@ export interface RunningSink {
 
 class Session implements ConnectionHandler {
   activeMs: number;
-  readonly #connection: Connection;
+  #connection: Connection;
   readonly #reactor: Reactor;
   readonly #parts: SinkParts;
   readonly #machine: SinkMachine;
+  readonly #context: SecureContext | null;
   readonly #gone: (session: Session) => void;
   #refusalsSeen = 0;
   /** Replies that wait for the latency to pass; null when none do. */
   #held: string | null = null;
   #timer: NodeJS.Timeout | null = null;
 
-  constructor(connection: Connection, reactor: Reactor, parts: SinkParts, gone: (session: Session) => void) {
+  constructor(
+    connection: Connection,
+    reactor: Reactor,
+    parts: SinkParts,
+    context: SecureContext | null,
+    gone: (session: Session) => void,
+  ) {
+    this.#context = context;
     this.#connection = connection;
     this.#reactor = reactor;
     this.#parts = parts;
@@ -76,6 +87,10 @@ class Session implements ConnectionHandler {
 
   onData(buffer: Buffer, start: number, end: number): void {
     this.activeMs = this.#parts.clock.monoMs();
+    if (this.#machine.security.wantsTls) {
+      this.#instead();
+      return;
+    }
     this.#machine.receive(buffer, start, end);
     this.#answer();
   }
@@ -131,7 +146,32 @@ class Session implements ConnectionHandler {
   #send(text: string): void {
     const room = this.#connection.writeText(text);
     if (this.#machine.closing) this.#connection.end();
+    else if (this.#machine.security.wantsTls) setImmediate(() => this.#upgrade());
     else if (!room) this.#connection.pause();
+  }
+
+  /** The reply to STARTTLS has left with the turn that has just ended: nothing of the handshake can have come yet. */
+  #upgrade(): void {
+    const context = this.#context;
+    const fault = this.#parts.profile.tls?.fault;
+    if (context === null || fault === "hang" || fault === "garbage") return;
+    if (this.#connection.pendingBytes > 0) {
+      this.#connection.destroy();
+      return;
+    }
+    this.#connection = new SecureConnection(this.#connection, {
+      wrap: (socket) => new TLSSocket(socket, { isServer: true, secureContext: context }),
+      event: "secure",
+      onHandshake: (error) => {
+        if (error === null) this.#machine.secured();
+      },
+      requestTurn: () => this.#reactor.requestTurn(),
+    });
+  }
+
+  /** What the handshake gets instead of an answer. */
+  #instead(): void {
+    if (this.#parts.profile.tls?.fault === "garbage") this.#connection.writeText("500 5.5.1 What is this?\r\n");
   }
 }
 
@@ -164,6 +204,7 @@ export async function startSink(options: SinkOptions, reactor?: Reactor): Promis
     behaviour: new ProfileBehaviour(profile, new SeededRandom(profile.seed)),
     keep: options.onMessage ?? null,
   };
+  const context = profile.tls === null ? null : sinkContext(profile, profile.tls, clock.wallMs());
   const own = reactor === undefined ? makeReactor() : null;
   const shared = reactor ?? (own as Reactor);
   const sessions = new Set<Session>();
@@ -171,7 +212,7 @@ export async function startSink(options: SinkOptions, reactor?: Reactor): Promis
     if (sessions.delete(session)) counters.open--;
   };
   const take = (connection: Connection) => {
-    const session = new Session(connection, shared, parts, gone);
+    const session = new Session(connection, shared, parts, context, gone);
     connection.handler = session;
     counters.connections++;
     counters.open++;

@@ -8,6 +8,7 @@ const settingsShape = z.object({
   size: z.string(),
   connections: z.number(),
   pipelining: z.boolean(),
+  tls: z.boolean().default(false),
   messages_per_connection: z.number().nullable(),
   domains: z.number(),
   zipf: z.number(),

@@ -5,7 +5,10 @@ import type { RunSettings } from "./figures.js";
 /** Name of the shaping file next to the configuration. */
 export const SHAPING_FILE = "shaping.toml";
 /** The sink is on this machine, where mail is otherwise not delivered to. */
-export const SHAPING_TEXT = '["default"]\nprohibited_hosts = []\n';
+export function shapingText({ tls }: Pick<RunSettings, "tls">): string {
+  return `["default"]\nprohibited_hosts = []\nenable_tls = "${tls ? "RequiredInsecure" : "Disabled"}"\n`;
+}
+
 /** Longer than any run, and shorter than a message lives: what is refused for now waits. */
 const NOT_AGAIN = "8d";
 

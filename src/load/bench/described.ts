@@ -20,6 +20,7 @@ export function loadParts({ settings, result }: BenchReport): string[] {
     settings.durability,
     ...(result.workers === null ? [] : [counted(result.workers, "worker")]),
     ...(settings.pipelining ? [] : ["no pipelining"]),
+    ...(settings.tls ? ["sent over TLS"] : []),
     ...(settings.messagesPerConnection === null ? [] : [`${settings.messagesPerConnection} a connection`]),
     ...(settings.domains === 1 ? [] : [`${settings.domains} domains (Zipf ${settings.zipf})`]),
     ...(settings.defer === 0 ? [] : [`${settings.defer} % deferred`]),
@@ -56,6 +57,7 @@ function loadSentence({ settings, amount, result, load }: BenchReport): string {
     `${counted(result.accepted, "message")} of ${settings.size}, ${pace}${share}`,
     `after a warm-up of ${amount.warmup}`,
     `${counted(settings.connections, "connection")}, ${each}, ${settings.pipelining ? "with" : "without"} pipelining`,
+    ...(settings.tls ? ["sent to the sink over TLS"] : []),
     settings.domains === 1 ? "to one domain" : `to ${settings.domains} domains (Zipf ${settings.zipf})`,
     refusals.length === 0 ? "nothing refused by the sink" : `${refusals.join(", ")} by the sink`,
   ].join("; ");

@@ -7,6 +7,8 @@ export interface RunSettings {
   /** Connections of the generator. */
   readonly connections: number;
   readonly pipelining: boolean;
+  /** The server sends over TLS. */
+  readonly tls: boolean;
   /** Messages of one connection before it is closed and opened again; null for no end. */
   readonly messagesPerConnection: number | null;
   readonly domains: number;

@@ -13,7 +13,7 @@ import type { ListenAddress } from "../../config/compiled.js";
 import { formatSocketAddress } from "../../config/text-kinds.js";
 import { readyOf, type SinkSums, type SpoolCounters, spoolOf, sumsOf, warmOf } from "./answers.js";
 import { Child, type Program } from "./child.js";
-import { benchConfig, SHAPING_FILE, SHAPING_TEXT } from "./config.js";
+import { benchConfig, SHAPING_FILE, shapingText } from "./config.js";
 import type { BaselineFigures, RunAmount, RunFigures, RunSettings } from "./figures.js";
 import { type ProcessUsage, processUsage, usageBetween } from "./process-usage.js";
 import { joinTimes } from "./transit.js";
@@ -44,12 +44,12 @@ export function measureServer(
 ): Promise<RunFigures> {
   return inDirectory(context, directory, async (start) => {
     const refusals = ["--defer", String(settings.defer), "--bounce", String(settings.bounce)];
-    const sink = start("sink", ...sinkArgs(directory), ...refusals);
+    const sink = start("sink", ...sinkArgs(directory), ...refusals, ...(settings.tls ? ["--tls", "required"] : []));
     const sinkReady = await readyOf(sink);
 
     const config = join(directory, "hikyaku.toml");
     writeFileSync(config, benchConfig(sinkReady.smtp, settings));
-    writeFileSync(join(directory, SHAPING_FILE), SHAPING_TEXT);
+    writeFileSync(join(directory, SHAPING_FILE), shapingText(settings));
     const server = start("server", "start", "--config", config, "--ready-file", Child.READY);
     const serverReady = await readyOf(server);
 

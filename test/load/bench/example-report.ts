@@ -48,6 +48,7 @@ export const EXAMPLE_REPORT: BenchReport = {
     size: "1k",
     connections: 40,
     pipelining: true,
+    tls: false,
     messagesPerConnection: null,
     domains: 1,
     zipf: 0,

@@ -22,6 +22,7 @@ const LOAD: Pick<BenchOptions, "settings" | "amount" | "rounds" | "baseline"> = 
     size: "1k",
     connections: 40,
     pipelining: true,
+    tls: false,
     messagesPerConnection: null,
     domains: 1,
     zipf: 0,
