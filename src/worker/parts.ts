@@ -132,7 +132,7 @@ export class Parts {
     const names = new Names(config.dns, this.clock, this.#counters, this.#shared.histograms(1 + init.index), wake);
     this.egress = this.#makeEgress(names);
     this.listeners = config.smtpListeners.map((listener, index) => this.#makeListener(listener, index));
-    const shrinkable = [this.shards, names, ...this.listeners.map(({ pool }) => pool)];
+    const shrinkable = [this.shards, names, this.egress, ...this.listeners.map(({ pool }) => pool)];
     const limits = { shared: this.#shared, counters: this.#counters, ring: this.link, reactor: this.reactor };
     this.pressure = new Pressure({ ...limits, shrinkable }, this.clock.monoMs());
   }

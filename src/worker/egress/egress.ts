@@ -24,10 +24,11 @@ import { lookUpHosts } from "./host-lookup.js";
 import { NotedHandler, noteHand } from "./noted.js";
 import { Outcomes } from "./outcomes.js";
 import { EgressPath } from "./path.js";
-import { makePlan, type Plan } from "./plan.js";
+import { makePlan, type Plan, type PlanTarget } from "./plan.js";
 import { connectThrough, type ThroughParts } from "./proxy/through.js";
 import { EgressSession } from "./session.js";
 import type { Assigned, SessionHost, SettledEnd } from "./session-host.js";
+import { type LineSecurity, TlsDesk } from "./tls/desk.js";
 import { Unseen } from "./unseen.js";
 import type { Fate } from "./verdict.js";
 
@@ -44,10 +45,12 @@ export class Egress implements SessionHost {
   readonly #tls = new TlsTally();
   readonly #outcomes: Outcomes;
   readonly #through: ThroughParts;
+  readonly #desk: TlsDesk;
 
   constructor(parts: EgressParts) {
     this.#parts = parts;
     this.#outcomes = new Outcomes(parts);
+    this.#desk = new TlsDesk({ clock: parts.clock, requestTurn: () => parts.reactor.requestTurn() });
     this.#unseen = new Unseen(() => parts.hand.free());
     const { reactor, names } = parts;
     this.#through = { reactor, resolve: (host, strategy, done) => names.resolve(host, strategy, null, done) };
@@ -56,6 +59,11 @@ export class Egress implements SessionHost {
   /** Sessions that are open. */
   get size(): number {
     return this.#sessions.size;
+  }
+
+  /** Gives up what can be had again: memory is short. */
+  tighten(tight: boolean): void {
+    this.#desk.tighten(tight);
   }
 
   /** Learns of a path, or of its new definition; sessions that are open keep the old one. */
@@ -140,6 +148,10 @@ export class Egress implements SessionHost {
     const { proxy, config } = session.path;
     if (proxy === null) return this.#parts.reactor.connect(options, noted);
     return connectThrough(this.#through, proxy, options, config.connectTimeoutMs, noted);
+  }
+
+  security(session: EgressSession, target: PlanTarget, clear: boolean): LineSecurity {
+    return this.#desk.security(session.path, target, clear, (act) => this.#noted(session, act));
   }
 
   plan(session: EgressSession, answer: (plan: Plan) => void): void {

@@ -12,8 +12,11 @@ import type { Fault } from "../../base/fault.js";
 import type { Connection, ConnectionHandler } from "../../native/binding.js";
 import type { ClientHost } from "../../smtp/client-host.js";
 import { ClientMachine } from "../../smtp/client-machine.js";
+import { NO_DEMAND } from "../../smtp/client-opening.js";
 import type { Answer, StepResult } from "../../smtp/client-result.js";
 import type { EgressPath } from "./path.js";
+import type { LineSecurity } from "./tls/desk.js";
+import type { TlsFacts } from "./tls/handshake.js";
 import { WriteWait } from "./write-wait.js";
 
 /** Who has a line: the host of its machines, and told what comes before a machine is there. */
@@ -28,6 +31,8 @@ export interface LineHost extends ClientHost {
 export class Line implements ConnectionHandler {
   readonly #path: EgressPath;
   readonly #host: LineHost;
+  readonly #security: LineSecurity | null;
+  #tls: TlsFacts | null = null;
   #connection: Connection | null = null;
   #machine: ClientMachine | null = null;
   #localAddress: string | null = null;
@@ -35,10 +40,11 @@ export class Line implements ConnectionHandler {
   readonly #writing = new WriteWait();
   #deadlineMs: number;
 
-  /** The time of a connection begins to run: `hold` follows. */
-  constructor(path: EgressPath, host: LineHost) {
+  /** The time of a connection begins to run: `hold` follows. `security` is null for a line that is never used. */
+  constructor(path: EgressPath, host: LineHost, security: LineSecurity | null) {
     this.#path = path;
     this.#host = host;
+    this.#security = security;
     this.#deadlineMs = path.nowMs() + path.connectPatienceMs;
   }
 
@@ -52,6 +58,11 @@ export class Line implements ConnectionHandler {
     return this.#localAddress;
   }
 
+  /** What is known of TLS on the connection; null in clear. */
+  get tls(): TlsFacts | null {
+    return this.#tls;
+  }
+
   /** Everything written has been taken by the kernel, on a connection that is still open. */
   get outputGone(): boolean {
     return this.#connection !== null && this.#connection.pendingBytes === 0;
@@ -60,6 +71,28 @@ export class Line implements ConnectionHandler {
   /** The connection that is being made. */
   hold(connection: Connection): void {
     this.#connection = connection;
+  }
+
+  /** The peer awaits the TLS handshake. */
+  startTls(): void {
+    const plain = this.#connection;
+    const machine = this.#machine;
+    if (plain === null || machine === null || this.#security === null) return;
+    const secure = this.#security.begin(plain, (result) => {
+      if (this.#machine !== machine) return;
+      if (result.kind === "failed") {
+        machine.handshakeFailed({ kind: "tls", ...result.failure });
+      } else {
+        this.#tls = result.facts;
+        machine.secured(result.facts.unverified);
+      }
+    });
+    if (this.#machine === machine) this.#connection = secure;
+  }
+
+  /** The address could not be used. Says whether it is to be tried again at once, in clear. */
+  failed(failure: StepResult): boolean {
+    return this.#security?.failed(failure, this.#tls !== null) ?? false;
   }
 
   /** Looks whether a wait has lasted too long. Called a few times a second. */
@@ -123,7 +156,8 @@ export class Line implements ConnectionHandler {
     if (this.#connection === null) return;
     const path = this.#path;
     this.#localAddress = this.#connection.localAddress || null;
-    this.#machine = new ClientMachine({ ehloDomain: path.ehloDomain, path: path.config }, this.#host);
+    const demand = this.#security?.opening ?? NO_DEMAND;
+    this.#machine = new ClientMachine({ ehloDomain: path.ehloDomain, path: path.config, demand }, this.#host);
     this.#progressSeen = 0;
     this.#deadlineMs = path.nowMs() + this.#machine.deadlineMs;
     this.#host.onGreeting();

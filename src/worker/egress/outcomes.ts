@@ -126,6 +126,7 @@ export class Outcomes {
 function attemptOf(session: EgressSession): AttemptFacts {
   const { path, line } = session;
   const target = session.targets.current;
+  const { tls } = line;
   const peer =
     target === null ? null : { name: target.name, addr: target.address ?? target.unix ?? "", isSecure: false };
   return {
@@ -136,9 +137,9 @@ function attemptOf(session: EgressSession): AttemptFacts {
     sourceAddress: line.localAddress ?? path.proxy?.sourceAddress ?? null,
     sourceProxy: path.proxy === null ? null : { server: serverName(path.proxy), protocol: path.proxy.protocol },
     deliveryProtocol: "ESMTP",
-    tlsCipher: null,
-    tlsProtocolVersion: null,
-    tlsPeerSubjectName: null,
+    tlsCipher: tls?.cipher ?? null,
+    tlsProtocolVersion: tls?.version ?? null,
+    tlsPeerSubjectName: tls === null || tls.subject.length === 0 ? null : tls.subject,
     providerName: path.config.providerName,
     sessionId: session.logId,
   };

@@ -2,6 +2,7 @@ import type { Clock } from "../../base/clock.js";
 import type { PathConfig, ProxyConfig } from "../../config/compiled.js";
 import type { ConnectOptions } from "../../native/binding.js";
 import type { PathDefinition, RouteHost } from "../../protocol/messages.js";
+import type { StsState } from "../../protocol/tls-policy.js";
 import { type PlanRules, type PlanTarget, planRules } from "./plan.js";
 
 const PROXY_GRACE_MS = 1000;
@@ -16,6 +17,8 @@ export class EgressPath {
   readonly hosts: readonly RouteHost[];
   /** TLSA records of the hosts are asked for: the set is secure, and the path wants them. */
   readonly dane: boolean;
+  /** What the domain's MTA-STS policy demands. */
+  readonly sts: StsState;
   readonly config: PathConfig;
   /** Argument of EHLO: the path's, else the source's, else this host's name. */
   readonly ehloDomain: string;
@@ -33,6 +36,7 @@ export class EgressPath {
     this.pool = definition.pool;
     this.hosts = definition.hosts;
     this.dane = definition.secure && definition.config.enableDane;
+    this.sts = definition.sts;
     this.config = definition.config;
     this.ehloDomain = definition.config.ehloDomain ?? definition.source.ehloDomain ?? hostname;
     this.proxy = definition.source.proxy;

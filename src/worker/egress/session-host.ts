@@ -1,8 +1,9 @@
 import type { Row, ShardIndex, SpoolKey } from "../../base/brands.js";
 import type { Connection, ConnectionHandler, ConnectOptions } from "../../native/binding.js";
 import type { OutgoingMessage } from "../../smtp/client-envelope.js";
-import type { Plan } from "./plan.js";
+import type { Plan, PlanTarget } from "./plan.js";
 import type { EgressSession } from "./session.js";
+import type { LineSecurity } from "./tls/desk.js";
 import type { Fate } from "./verdict.js";
 
 /** A message that the scheduler gave to a session. */
@@ -17,6 +18,8 @@ export interface Assigned {
 export interface SessionHost {
   /** Connects; the handler is told what happens, for the session. */
   connect(session: EgressSession, handler: ConnectionHandler, options: ConnectOptions): Connection;
+  /** What is demanded of an address; with `clear` it is tried again without the TLS that it has just failed at. */
+  security(session: EgressSession, target: PlanTarget, clear: boolean): LineSecurity;
   /** Finds the addresses of the path's hosts; `answer` is called exactly once, perhaps at once. */
   plan(session: EgressSession, answer: (plan: Plan) => void): void;
   /**

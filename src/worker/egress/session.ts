@@ -45,6 +45,8 @@ export class EgressSession implements LineHost {
   #phase: Phase = "planning";
   #message: OutgoingMessage | null = null;
   #quitting = false;
+  /** The address to be tried next has just failed at TLS, and is tried again without. */
+  #clear = false;
   /** How to serve on when the connection that is ending is gone; null when the session ends with it. */
   #again: SessionStep | null = null;
   /** The session cannot be: what its first message will be told. */
@@ -55,7 +57,7 @@ export class EgressSession implements LineHost {
     this.path = path;
     this.logId = logId;
     this.#host = host;
-    this.line = new Line(path, this);
+    this.line = new Line(path, this, null);
   }
 
   /** The message under way, or the next one. */
@@ -116,8 +118,18 @@ export class EgressSession implements LineHost {
       this.#giveUp({ kind: "transient", response: this.targets.exhausted });
       return;
     }
+    if (target.dane.kind === "failed") {
+      const reason = `the TLSA records of this host cannot be had (${target.dane.reason})`;
+      this.onUnconnected({
+        stage: "handshake",
+        answer: { kind: "tls", result: "dnssec-invalid", reason },
+        command: null,
+      });
+      return;
+    }
     this.#phase = "connecting";
-    this.line = new Line(this.path, this);
+    this.line = new Line(this.path, this, this.#host.security(this, target, this.#clear));
+    this.#clear = false;
     this.line.hold(this.#host.connect(this, this.line, this.path.connectOptions(target)));
   }
 
@@ -165,6 +177,10 @@ export class EgressSession implements LineHost {
     this.line.writeBytes(bytes);
   }
 
+  onStartTls(): void {
+    this.line.startTls();
+  }
+
   onReady(): void {
     this.#phase = "serving";
     this.targets.reached();
@@ -176,7 +192,9 @@ export class EgressSession implements LineHost {
   }
 
   onFailed(failure: StepResult): void {
+    this.#clear = this.line.failed(failure);
     this.line.end();
+    if (this.#clear) this.targets.stepBack();
     this.onUnconnected(failure);
   }
 

@@ -91,6 +91,7 @@ function judgeRecipient(
     case "protocol":
     case "closed":
     case "transport":
+    case "tls":
       if (result.untried) return { kind: "returned" };
       // After the dot the peer may have the message: an immediate second try elsewhere would make a duplicate likely.
       return {
@@ -152,6 +153,7 @@ export function responseOf(step: StepResult): ResponseText {
     case "protocol":
     case "closed":
     case "transport":
+    case "tls":
       return own(400, null, describe(step), command);
     default:
       return unreachable(answer);
@@ -172,6 +174,8 @@ function describe(step: StepResult): string {
       return `${awaited(step)}: ${replyText(answer.reply)}`;
     case "refused":
       return answer.text;
+    case "tls":
+      return `TLS: ${answer.reason}`;
     case "timeout":
       return `timed out after ${answer.afterMs / 1000}s ${waiting}`;
     case "protocol":
@@ -186,7 +190,8 @@ function describe(step: StepResult): string {
 }
 
 function awaited(step: StepResult): string {
-  return step.stage === "banner" ? "the greeting" : `the reply to ${commandName(step)}`;
+  if (step.stage === "banner") return "the greeting";
+  return step.stage === "handshake" ? "the TLS handshake" : `the reply to ${commandName(step)}`;
 }
 
 /** What a stage is called where its command is not known word for word. */
@@ -195,6 +200,9 @@ const STAGE_WORDS: Readonly<Record<Stage, string>> = {
   banner: "the connection",
   ehlo: "EHLO",
   helo: "HELO",
+  starttls: "STARTTLS",
+  handshake: "the TLS handshake",
+  auth: "AUTH",
   rset: "RSET",
   mailFrom: "MAIL",
   rcptTo: "RCPT",

@@ -8,6 +8,7 @@ import type { OutgoingMessage } from "../../../src/smtp/client-envelope.js";
 import { EgressPath } from "../../../src/worker/egress/path.js";
 import { EgressSession } from "../../../src/worker/egress/session.js";
 import type { SettledEnd } from "../../../src/worker/egress/session-host.js";
+import { TlsDesk } from "../../../src/worker/egress/tls/desk.js";
 import type { Fate } from "../../../src/worker/egress/verdict.js";
 import { message } from "../../smtp/client-harness.js";
 
@@ -94,12 +95,14 @@ export class SessionWorld {
       unix: null,
       dane: { kind: "none" as const },
     }));
+    const desk = new TlsDesk({ clock: this.clock, requestTurn: () => {} });
     this.session = new EgressSession(1 as SessionId, new EgressPath(definition, "host.example", this.clock), "log", {
       connect: (_session, handler) => {
         const connection = new FakeConnection(handler);
         this.connections.push(connection);
         return connection;
       },
+      security: (session, target, clear) => desk.security(session.path, target, clear, (act) => act()),
       plan: (_session, done) => done({ kind: "plan", targets }),
       load,
       up() {},

@@ -1,0 +1,148 @@
+import type { PathId, Row, SessionId, ShardIndex, SpoolKey } from "../../../../src/base/brands.js";
+import { SystemClock } from "../../../../src/base/clock.js";
+import type { PathConfig } from "../../../../src/config/compiled.js";
+import { PATH_DEFAULTS } from "../../../../src/config/path-settings.js";
+import { loadNative } from "../../../../src/native/load.js";
+import type { DaneState, StsState } from "../../../../src/protocol/tls-policy.js";
+import type { Certified } from "../../../../src/sink/certificate.js";
+import { makeCertificate } from "../../../../src/sink/certificate.js";
+import { DEFAULT_PROFILE, type SinkAuth, type SinkEnvelope, type SinkTls } from "../../../../src/sink/options.js";
+import { type RunningSink, startSink } from "../../../../src/sink/sink.js";
+import { EgressPath } from "../../../../src/worker/egress/path.js";
+import { EgressSession } from "../../../../src/worker/egress/session.js";
+import { TlsDesk } from "../../../../src/worker/egress/tls/desk.js";
+import type { TlsFacts } from "../../../../src/worker/egress/tls/handshake.js";
+import type { Fate } from "../../../../src/worker/egress/verdict.js";
+import { message } from "../../../smtp/client-harness.js";
+
+const DAY_MS = 86_400_000;
+const nowMs = Date.now();
+const always = { notBeforeMs: nowMs - DAY_MS, notAfterMs: nowMs + DAY_MS };
+
+/** An authority of the tests, what it signed for `mx.example`, and what is wrong in one way each. */
+export const authority = makeCertificate({ names: ["Test Authority"], ...always, issuer: null, authority: true });
+export const certificates = {
+  good: makeCertificate({ names: ["mx.example"], ...always, issuer: authority, authority: false }),
+  otherName: makeCertificate({ names: ["other.example"], ...always, issuer: authority, authority: false }),
+  expired: makeCertificate({
+    names: ["mx.example"],
+    notBeforeMs: nowMs - 2 * DAY_MS,
+    notAfterMs: nowMs - DAY_MS,
+    issuer: authority,
+    authority: false,
+  }),
+  selfSigned: makeCertificate({ names: ["mx.example"], ...always, issuer: null, authority: false }),
+};
+
+/** STARTTLS as it should be, with a certificate that the tests' authority signed. */
+export function tlsOf(certified: Certified = certificates.good, more: Partial<SinkTls> = {}): SinkTls {
+  const { certificate, key } = certified;
+  return { mode: "offered", certificate, key, maxVersion: null, fault: "none", ...more };
+}
+
+/** A sink that keeps what it gets. */
+export class TlsSink {
+  readonly got: [SinkEnvelope, Buffer][] = [];
+  readonly sink: RunningSink;
+
+  private constructor(sink: RunningSink, got: [SinkEnvelope, Buffer][]) {
+    this.sink = sink;
+    this.got = got;
+  }
+
+  static async start(tls: SinkTls | null, auth: SinkAuth | null = null, port = 0): Promise<TlsSink> {
+    const got: [SinkEnvelope, Buffer][] = [];
+    const profile = { ...DEFAULT_PROFILE, hostname: "mx.example", tls, auth };
+    const onMessage = (envelope: SinkEnvelope, content: Buffer) => got.push([envelope, content]);
+    return new TlsSink(await startSink({ host: "127.0.0.1", port, profile, onMessage }), got);
+  }
+}
+
+/** What one message came to. */
+export interface Delivered {
+  readonly fate: Fate;
+  readonly facts: TlsFacts | null;
+}
+
+/** The text of an outcome, for patterns. */
+export function textOf({ fate }: Delivered): string {
+  return "response" in fate ? `${fate.kind} ${fate.response.code} ${fate.response.content}` : fate.kind;
+}
+
+/** Sends over real sockets, from sessions that share a desk; close it at the end. */
+export class LiveWorld {
+  readonly clock = new SystemClock();
+  readonly reactor = loadNative().createReactor({ arenaBytes: 65_536, onTurn: () => this.turns++ });
+  readonly desk = new TlsDesk({ clock: this.clock, requestTurn: () => this.reactor.requestTurn() });
+  turns = 0;
+  #sessions = 0;
+  readonly #open = new Set<EgressSession>();
+  readonly #timer = setInterval(() => {
+    for (const session of this.#open) session.sweep(this.clock.monoMs());
+  }, 20);
+
+  close(): void {
+    clearInterval(this.#timer);
+    for (const session of this.#open) session.abort();
+    this.reactor.close();
+  }
+
+  /** Opens a session to the sinks in turn, and sends these contents over it; gives their outcomes when all have one. */
+  send(
+    ports: readonly number[],
+    config: Partial<PathConfig>,
+    options: {
+      contents?: readonly Buffer[];
+      sts?: StsState;
+      dane?: DaneState;
+      name?: string;
+    } = {},
+  ): Promise<readonly Delivered[]> {
+    const { contents = [Buffer.from("Subject: x\r\n\r\nText\r\n")], sts = "none", name = "mx.example" } = options;
+    const definition = {
+      id: 1 as PathId,
+      name: "p",
+      site: "mx.example",
+      source: { name: "s", address: null, ehloDomain: null, remotePort: null, proxy: null },
+      pool: "pool",
+      hosts: [],
+      explicit: true,
+      sts,
+      secure: false,
+      config: { ...PATH_DEFAULTS, tlsTrustedCertificates: authority.certificate, ...config },
+    };
+    const targets = ports.map((port) => ({
+      name,
+      address: "127.0.0.1",
+      port,
+      unix: null,
+      dane: options.dane ?? ({ kind: "none" } as const),
+    }));
+    const path = new EgressPath(definition, "host.example", this.clock);
+    return new Promise((resolve) => {
+      const outcomes: Delivered[] = [];
+      let loaded = 0;
+      const note = (session: EgressSession, fate: Fate): void => {
+        outcomes.push({ fate, facts: session.line.tls });
+        if (outcomes.length === contents.length) {
+          session.quit();
+          resolve(outcomes);
+        }
+      };
+      const session = new EgressSession(++this.#sessions as SessionId, path, "log", {
+        connect: (_, handler, how) => this.reactor.connect(how, handler),
+        security: (one, target, clear) => this.desk.security(one.path, target, clear, (act) => act()),
+        plan: (_, done) => done({ kind: "plan", targets }),
+        load: () => message({ content: contents[loaded++] ?? Buffer.alloc(0) }),
+        up() {},
+        settled: (one, _assigned, fate) => note(one, fate),
+        ended: (one) => this.#open.delete(one),
+      });
+      this.#open.add(session);
+      session.start();
+      for (let row = 1; row <= contents.length; row++) {
+        session.give({ row: row as Row, shard: 0 as ShardIndex, key: row as SpoolKey, attempts: 0 });
+      }
+    });
+  }
+}

@@ -1,0 +1,432 @@
+/** Delivery sessions over real TLS, against the sink: what each demand comes to when the server is so or so. */
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import type { PathConfig } from "../../../../src/config/compiled.js";
+import type { DaneState } from "../../../../src/protocol/tls-policy.js";
+import { publicKeyOf } from "../../../../src/sink/certificate.js";
+import type { SinkAuth, SinkTls } from "../../../../src/sink/options.js";
+import { authority, certificates, LiveWorld, TlsSink, textOf, tlsOf } from "./live-session.js";
+
+interface Case {
+  readonly name: string;
+  readonly tls: SinkTls | null;
+  readonly config: Partial<PathConfig>;
+  readonly dane?: DaneState;
+  readonly host?: string;
+  readonly auth?: SinkAuth;
+  /** `secure` or `clear` when it is delivered, else what the text must say. */
+  readonly expect: "secure" | "clear" | RegExp;
+  /** Connections that the server sees. */
+  readonly connections?: number;
+}
+
+const BAD = tlsOf(certificates.selfSigned);
+const HANGS = tlsOf(certificates.good, { fault: "hang" });
+const fast = { starttlsTimeoutMs: 100 };
+
+const cases: readonly Case[] = [
+  // enable_tls by what the server does: reference §15.
+  { name: "Disabled, offered", tls: tlsOf(), config: { enableTls: "Disabled" }, expect: "clear" },
+  { name: "Opportunistic, not offered", tls: null, config: { enableTls: "Opportunistic" }, expect: "clear" },
+  { name: "Opportunistic, offered", tls: tlsOf(), config: { enableTls: "Opportunistic" }, expect: "secure" },
+  { name: "Opportunistic, nobody vouches", tls: BAD, config: { enableTls: "Opportunistic" }, expect: /is self-signed/ },
+  {
+    name: "Opportunistic, nobody vouches, reconnect",
+    tls: BAD,
+    config: { enableTls: "Opportunistic", opportunisticTlsReconnect: true },
+    expect: "clear",
+    connections: 2,
+  },
+  {
+    name: "OpportunisticInsecure, nobody vouches",
+    tls: BAD,
+    config: { enableTls: "OpportunisticInsecure" },
+    expect: "secure",
+  },
+  {
+    name: "OpportunisticInsecure, refused",
+    tls: tlsOf(certificates.good, { fault: "refuse" }),
+    config: { enableTls: "OpportunisticInsecure" },
+    expect: "clear",
+    connections: 1,
+  },
+  {
+    name: "Opportunistic, refused",
+    tls: tlsOf(certificates.good, { fault: "refuse" }),
+    config: { enableTls: "Opportunistic" },
+    expect: /STARTTLS: 454 4\.7\.0 TLS not available/,
+  },
+  {
+    name: "OpportunisticInsecure, not TLS",
+    tls: tlsOf(certificates.good, { fault: "garbage" }),
+    config: { enableTls: "OpportunisticInsecure" },
+    expect: "clear",
+    connections: 2,
+  },
+  {
+    name: "OpportunisticInsecure, hangs",
+    tls: HANGS,
+    config: { ...fast, enableTls: "OpportunisticInsecure" },
+    expect: "clear",
+    connections: 2,
+  },
+  {
+    name: "Required, not offered",
+    tls: null,
+    config: { enableTls: "Required" },
+    expect: /TLS is required, and the server does not offer STARTTLS/,
+  },
+  {
+    name: "RequiredInsecure, not offered",
+    tls: null,
+    config: { enableTls: "RequiredInsecure" },
+    expect: /does not offer STARTTLS/,
+  },
+  { name: "Required", tls: tlsOf(), config: { enableTls: "Required" }, expect: "secure" },
+  { name: "RequiredInsecure, nobody vouches", tls: BAD, config: { enableTls: "RequiredInsecure" }, expect: "secure" },
+  {
+    name: "Required, hangs",
+    tls: HANGS,
+    config: { ...fast, enableTls: "Required" },
+    expect: /timed out after 0\.1s while waiting for the TLS handshake/,
+    connections: 1,
+  },
+  {
+    name: "Required, not TLS",
+    tls: tlsOf(certificates.good, { fault: "garbage" }),
+    config: { enableTls: "Required" },
+    expect: /TLS: what it sent is not TLS \(WRONG_VERSION_NUMBER\)/,
+    connections: 1,
+  },
+  {
+    name: "clear text after the reply to STARTTLS, even where clear would do",
+    tls: tlsOf(certificates.good, { fault: "inject" }),
+    config: { enableTls: "OpportunisticInsecure", opportunisticTlsReconnect: true },
+    expect: /clear text came with the reply to STARTTLS, ahead of the TLS handshake/,
+    connections: 1,
+  },
+  // What a certificate lacks, in words.
+  {
+    name: "another name",
+    tls: tlsOf(certificates.otherName),
+    config: { enableTls: "Required" },
+    expect: /TLS: its certificate is not for mx\.example but for other\.example/,
+  },
+  {
+    name: "expired",
+    tls: tlsOf(certificates.expired),
+    config: { enableTls: "Required" },
+    expect: /TLS: its certificate has expired/,
+  },
+  {
+    name: "an authority that we do not know",
+    tls: tlsOf(),
+    config: { enableTls: "Required", tlsTrustedCertificates: null },
+    expect: /TLS: its certificate comes from an unknown authority/,
+  },
+  {
+    name: "no version in common",
+    tls: tlsOf(certificates.good, { maxVersion: "TLSv1.2" }),
+    config: { enableTls: "Required", tlsMinimumVersion: "TLSv1.3" },
+    expect: /TLS: no TLS version in common/,
+  },
+  {
+    name: "no cipher in common",
+    tls: tlsOf(certificates.good, { maxVersion: "TLSv1.2" }),
+    config: { enableTls: "Required", opensslCipherList: "AES256-SHA" },
+    expect: /TLS: no shared cipher/,
+  },
+  {
+    name: "options of OpenSSL",
+    tls: tlsOf(certificates.good, { maxVersion: "TLSv1.2" }),
+    config: { enableTls: "Required", opensslOptions: "NO_TLSV1_2|SSL_OP_NO_TICKET" },
+    expect: /TLS: no TLS version in common/,
+  },
+  {
+    name: "half a client certificate",
+    tls: tlsOf(),
+    config: { enableTls: "Required", tlsCertificate: certificates.good.certificate },
+    expect: /our own settings cannot be used: tls_certificate and tls_private_key go together/,
+  },
+  // DANE.
+  {
+    name: "TLSA of its key",
+    tls: BAD,
+    config: { enableTls: "Disabled" },
+    dane: usable(3, 1, 1, createHash("sha256").update(publicKeyOf(certificates.selfSigned)).digest()),
+    expect: "secure",
+  },
+  {
+    name: "TLSA of another key",
+    tls: tlsOf(),
+    config: { enableTls: "OpportunisticInsecure", opportunisticTlsReconnect: true },
+    dane: usable(3, 1, 1, createHash("sha256").update("another").digest()),
+    expect: /TLS: DANE: its certificate is none of the TLSA records/,
+    connections: 1,
+  },
+  {
+    name: "usable TLSA, STARTTLS stripped",
+    tls: null,
+    config: { enableTls: "OpportunisticInsecure" },
+    dane: usable(3, 1, 1, createHash("sha256").update(publicKeyOf(certificates.good)).digest()),
+    expect: /does not offer STARTTLS/,
+  },
+  { name: "unusable TLSA", tls: BAD, config: { enableTls: "Disabled" }, dane: { kind: "unusable" }, expect: "secure" },
+  {
+    name: "failed TLSA look-up",
+    tls: tlsOf(),
+    config: { enableTls: "Disabled" },
+    dane: { kind: "failed", reason: "SERVFAIL" },
+    expect: /TLSA records of this host cannot be had \(SERVFAIL\)/,
+    connections: 0,
+  },
+];
+
+function usable(usage: number, selector: number, matching: number, data: Uint8Array): DaneState {
+  return { kind: "usable", records: [{ usage, selector, matching, data }], names: ["mx.example"] };
+}
+
+for (const one of cases) {
+  test(`TLS: ${one.name}`, async () => {
+    const world = new LiveWorld();
+    const { sink, got } = await TlsSink.start(one.tls, one.auth ?? null);
+    try {
+      const [outcome] = await world.send([sink.port], one.config, { ...(one.dane && { dane: one.dane }) });
+      if (one.expect instanceof RegExp) {
+        assert.match(textOf(outcome), one.expect);
+        assert.match(textOf(outcome), /^transient 400 /);
+        assert.equal(got.length, 0);
+      } else {
+        assert.equal(textOf(outcome), "delivered 250 OK");
+        assert.equal(outcome.facts === null ? "clear" : "secure", one.expect);
+        assert.equal(got.length, 1);
+      }
+      if (one.connections !== undefined) assert.equal(sink.totals().connections, one.connections);
+    } finally {
+      world.close();
+      await sink.stop();
+    }
+  });
+}
+
+test("messages of all sizes arrive whole, the facts are known, and the next connection resumes", async () => {
+  const world = new LiveWorld();
+  const { sink, got } = await TlsSink.start(tlsOf());
+  try {
+    const contents = [10, 1000, 16_384, 70_000, 3_000_000].map((size) =>
+      Buffer.from(`${"0123456789abcdef".repeat(size / 10).slice(0, size)}\r\n`),
+    );
+    const outcomes = await world.send([sink.port], { enableTls: "Required" }, { contents });
+    assert.deepEqual(
+      outcomes.map(textOf),
+      contents.map(() => "delivered 250 OK"),
+    );
+    for (const [i, content] of contents.entries()) assert.ok(got[i]?.[1].equals(content), `content ${i}`);
+    assert.deepEqual(outcomes[0]?.facts, {
+      cipher: "TLS_AES_256_GCM_SHA384",
+      version: "TLSv1.3",
+      subject: ["CN=mx.example"],
+      unverified: null,
+      resumed: false,
+    });
+    assert.ok(world.turns > 0);
+    const [second] = await world.send([sink.port], { enableTls: "Required" });
+    assert.deepEqual([second.facts?.resumed, second.facts?.subject], [true, ["CN=mx.example"]]);
+    assert.equal(sink.totals().connections, 2);
+  } finally {
+    world.close();
+    await sink.stop();
+  }
+});
+
+test("what was proved nothing is not proved by resuming it", async () => {
+  const world = new LiveWorld();
+  const { sink } = await TlsSink.start(tlsOf(certificates.otherName));
+  try {
+    const [first] = await world.send([sink.port], { enableTls: "OpportunisticInsecure" });
+    assert.match(first.facts?.unverified ?? "", /is not for mx\.example/);
+    const [second] = await world.send([sink.port], { enableTls: "OpportunisticInsecure" });
+    assert.equal(second.facts?.resumed, true);
+    assert.match(second.facts?.unverified ?? "", /is not for mx\.example/);
+    const [third] = await world.send([sink.port], { enableTls: "Required" });
+    assert.match(textOf(third), /is not for mx\.example/);
+  } finally {
+    world.close();
+    await sink.stop();
+  }
+});
+
+test("broken TLS is remembered for as long as it is said, and not against what is required", async () => {
+  const world = new LiveWorld();
+  const { sink } = await TlsSink.start(tlsOf(certificates.good, { fault: "garbage" }));
+  try {
+    const config = { enableTls: "OpportunisticInsecure", rememberBrokenTlsMs: 60_000 } as const;
+    for (const connections of [2, 3, 4]) {
+      const [outcome] = await world.send([sink.port], config);
+      assert.equal(textOf(outcome), "delivered 250 OK");
+      assert.equal(sink.totals().connections, connections);
+    }
+    const [required] = await world.send([sink.port], { ...config, enableTls: "RequiredInsecure" });
+    assert.match(textOf(required), /what it sent is not TLS/);
+    const [enforced] = await world.send([sink.port], config, { sts: "enforce" });
+    assert.match(textOf(enforced), /what it sent is not TLS/);
+  } finally {
+    world.close();
+    await sink.stop();
+  }
+});
+
+test("the next host is tried when TLS with the first one is not as demanded", async () => {
+  const world = new LiveWorld();
+  const bad = await TlsSink.start(tlsOf(certificates.expired));
+  const good = await TlsSink.start(tlsOf());
+  try {
+    const [outcome] = await world.send([bad.sink.port, good.sink.port], { enableTls: "Required" });
+    assert.equal(textOf(outcome), "delivered 250 OK");
+    assert.deepEqual([bad.got.length, good.got.length], [0, 1]);
+  } finally {
+    world.close();
+    await bad.sink.stop();
+    await good.sink.stop();
+  }
+});
+
+const LOGIN = { username: "me", password: "sécret" };
+const auth = (mechanisms: readonly string[], more: Partial<SinkAuth> = {}): SinkAuth => ({
+  ...LOGIN,
+  mechanisms,
+  required: true,
+  inClear: false,
+  ...more,
+});
+const known = { smtpAuthUsername: LOGIN.username, smtpAuthPassword: LOGIN.password };
+
+const authCases: readonly Case[] = [
+  ...["PLAIN", "LOGIN", "CRAM-MD5"].map((mechanism) => ({
+    name: mechanism,
+    tls: tlsOf(),
+    auth: auth([mechanism]),
+    config: known,
+    expect: "secure" as const,
+  })),
+  {
+    name: "a long password",
+    tls: tlsOf(),
+    auth: auth(["PLAIN"], { password: "x".repeat(500) }),
+    config: { ...known, smtpAuthPassword: "x".repeat(500) },
+    expect: "secure",
+  },
+  {
+    name: "a wrong password",
+    tls: tlsOf(),
+    auth: auth(["PLAIN"]),
+    config: { ...known, smtpAuthPassword: "no" },
+    expect: /reply to AUTH PLAIN: 535 5\.7\.8/,
+  },
+  {
+    name: "nothing in common",
+    tls: tlsOf(),
+    auth: auth(["GSSAPI"]),
+    config: known,
+    expect: /offers AUTH GSSAPI, and we can do PLAIN, LOGIN, CRAM-MD5/,
+  },
+  { name: "not offered", tls: tlsOf(), config: known, expect: /does not offer AUTH/ },
+  {
+    name: "no TLS",
+    tls: null,
+    auth: auth(["PLAIN"], { inClear: true }),
+    config: known,
+    expect: /without TLS it is not said/,
+  },
+  {
+    name: "no TLS, allowed",
+    tls: null,
+    auth: auth(["PLAIN"], { inClear: true }),
+    config: { ...known, allowAuthWithoutTls: true },
+    expect: "clear",
+  },
+  {
+    name: "unproved",
+    tls: BAD,
+    auth: auth(["PLAIN"]),
+    config: { ...known, enableTls: "RequiredInsecure" },
+    expect: /not proved: its certificate is self-signed/,
+  },
+  {
+    name: "unproved, allowed",
+    tls: BAD,
+    auth: auth(["PLAIN"]),
+    config: { ...known, enableTls: "RequiredInsecure", allowAuthWithoutValidCertificate: true },
+    expect: "secure",
+  },
+  {
+    name: "half configured",
+    tls: tlsOf(),
+    auth: auth(["PLAIN"], { required: false }),
+    config: { smtpAuthUsername: "me" },
+    expect: /without smtp_auth_plain_password/,
+  },
+];
+
+for (const one of authCases) {
+  test(`AUTH: ${one.name}`, async () => {
+    const world = new LiveWorld();
+    const { sink, got } = await TlsSink.start(one.tls, one.auth ?? null);
+    try {
+      const [outcome] = await world.send([sink.port], one.config);
+      if (one.expect instanceof RegExp) {
+        assert.match(textOf(outcome), one.expect);
+        assert.ok(!textOf(outcome).includes(LOGIN.password));
+        assert.equal(got.length, 0);
+      } else {
+        assert.equal(textOf(outcome), "delivered 250 OK");
+        assert.equal(outcome.facts === null ? "clear" : "secure", one.expect);
+      }
+    } finally {
+      world.close();
+      await sink.stop();
+    }
+  });
+}
+
+test("AUTH: a token of a file that somebody else keeps fresh", async () => {
+  const dir = mkdtempSync(join(tmpdir(), "hikyaku-test-"));
+  const file = join(dir, "token");
+  const world = new LiveWorld();
+  const { sink } = await TlsSink.start(tlsOf(), auth(["XOAUTH2"], { password: "t0ken" }));
+  const config = { smtpAuthUsername: "me", smtpAuthTokenFile: file };
+  try {
+    assert.match(textOf((await world.send([sink.port], config))[0]), /no access token can be read from/);
+    writeFileSync(file, "old\n");
+    assert.match(textOf((await world.send([sink.port], config))[0]), /reply to AUTH XOAUTH2: 535/);
+    writeFileSync(file, "t0ken\n");
+    assert.equal(textOf((await world.send([sink.port], config))[0]), "delivered 250 OK");
+  } finally {
+    world.close();
+    await sink.stop();
+    rmSync(dir, { recursive: true });
+  }
+});
+
+test("a client certificate is shown, and one that cannot be used is told", async () => {
+  const world = new LiveWorld();
+  const { sink } = await TlsSink.start(tlsOf());
+  const { certificate, key } = certificates.good;
+  try {
+    const [shown] = await world.send([sink.port], {
+      enableTls: "Required",
+      tlsCertificate: certificate,
+      tlsPrivateKey: key,
+    });
+    assert.equal(textOf(shown), "delivered 250 OK");
+    const wrong = { enableTls: "Required", tlsCertificate: certificate, tlsPrivateKey: authority.key } as const;
+    assert.match(textOf((await world.send([sink.port], wrong))[0]), /our own settings cannot be used: .*mismatch/);
+  } finally {
+    world.close();
+    await sink.stop();
+  }
+});
