@@ -17,7 +17,6 @@ import { Work } from "../../protocol/layout/hands.js";
 import { MessageFlag } from "../../protocol/message-flag.js";
 import type { PathDefinition } from "../../protocol/messages.js";
 import { Counter } from "../../protocol/metrics.js";
-import type { TlsOutcome } from "../../protocol/tls-policy.js";
 import type { OutgoingMessage } from "../../smtp/client-envelope.js";
 import type { EgressParts } from "./egress-parts.js";
 import { lookUpHosts } from "./host-lookup.js";
@@ -49,7 +48,7 @@ export class Egress implements SessionHost {
 
   constructor(parts: EgressParts) {
     this.#parts = parts;
-    this.#outcomes = new Outcomes(parts);
+    this.#outcomes = new Outcomes(parts, (outcome) => this.#tls.add(outcome));
     this.#desk = new TlsDesk({ clock: parts.clock, requestTurn: () => parts.reactor.requestTurn() });
     this.#unseen = new Unseen(() => parts.hand.free());
     const { reactor, names } = parts;
@@ -122,11 +121,6 @@ export class Egress implements SessionHost {
       this.#parts.hand.free();
     }
     this.reportTls(TLS_MESSAGES);
-  }
-
-  /** Notes how TLS went in a session, for the reports that domains ask for. */
-  tlsOutcome(outcome: TlsOutcome): void {
-    this.#tls.add(outcome);
   }
 
   /** Tells what has been noted so, in at most `messages` messages. */

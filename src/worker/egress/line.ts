@@ -84,10 +84,15 @@ export class Line implements ConnectionHandler {
         machine.handshakeFailed({ kind: "tls", ...result.failure });
       } else {
         this.#tls = result.facts;
-        machine.secured(result.facts.unverified);
+        machine.secured(result.facts.lacks?.reason ?? null);
       }
     });
     if (this.#machine === machine) this.#connection = secure;
+  }
+
+  /** What was demanded of the address; null for a line that is never used. */
+  get security(): LineSecurity | null {
+    return this.#security;
   }
 
   /** The address could not be used. Says whether it is to be tried again at once, in clear. */

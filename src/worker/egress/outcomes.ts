@@ -11,6 +11,7 @@ import { OutcomeFlag, OutcomeKind } from "../../protocol/layout/frames.js";
 import { createdMs, messageId } from "../../protocol/message-id.js";
 import { Counter } from "../../protocol/metrics.js";
 import type { DelayReason, ResponseText } from "../../protocol/records.js";
+import type { TlsOutcome } from "../../protocol/tls-policy.js";
 import type { AttemptFacts, MessageFacts, MessageRecordKind } from "../events/record.js";
 import type { SpooledMessage, Unreadable } from "../spool/envelope.js";
 import { type FailureCause, serverName, unreachableFlags } from "./cause.js";
@@ -22,9 +23,12 @@ import type { Fate } from "./verdict.js";
 /** See the file's header. */
 export class Outcomes {
   readonly #parts: EgressParts;
+  readonly #tlsOutcome: (outcome: TlsOutcome) => void;
 
-  constructor(parts: EgressParts) {
+  /** @param tlsOutcome takes notes of how TLS went, for the reports that domains ask for. */
+  constructor(parts: EgressParts, tlsOutcome: (outcome: TlsOutcome) => void) {
     this.#parts = parts;
+    this.#tlsOutcome = tlsOutcome;
   }
 
   /** Counts a plan of which no address could be used; gives the outcome's flags. */
@@ -51,6 +55,8 @@ export class Outcomes {
       this.unreadable(session, assigned, message, flags);
       return;
     }
+    const { recipient } = message.envelope;
+    for (const tls of session.tlsNotes.take(recipient.slice(recipient.lastIndexOf("@") + 1))) this.#tlsOutcome(tls);
     switch (fate.kind) {
       case "delivered":
         this.#count(Counter.delivered, 1);

@@ -22,6 +22,7 @@ import type { EgressPath } from "./path.js";
 import type { Plan } from "./plan.js";
 import type { Assigned, SessionHost } from "./session-host.js";
 import { Targets } from "./targets.js";
+import { SessionNotes } from "./tls/session-notes.js";
 import { type Fate, judge, judgePlan, type SessionStep } from "./verdict.js";
 
 type Phase = "planning" | "connecting" | "greeting" | "serving" | "closing" | "over";
@@ -36,6 +37,8 @@ export class EgressSession implements LineHost {
   readonly targets = new Targets();
   /** The connection that it has, or makes; before the first an idle one. */
   line: Line;
+  /** How TLS went, for the reports that domains ask for. */
+  readonly tlsNotes = new SessionNotes();
   /** The message under way as it was read: kept by the host for its record. */
   loaded: SpooledMessage | null = null;
   /** The session was greeted at least once. */
@@ -118,18 +121,16 @@ export class EgressSession implements LineHost {
       this.#giveUp({ kind: "transient", response: this.targets.exhausted });
       return;
     }
-    if (target.dane.kind === "failed") {
-      const reason = `the TLSA records of this host cannot be had (${target.dane.reason})`;
-      this.onUnconnected({
-        stage: "handshake",
-        answer: { kind: "tls", result: "dnssec-invalid", reason },
-        command: null,
-      });
+    const security = this.#host.security(this, target, this.#clear);
+    this.#clear = false;
+    const failure = security.unusable;
+    if (failure !== null) {
+      this.tlsNotes.failed(security, failure, null);
+      this.onUnconnected(failure);
       return;
     }
     this.#phase = "connecting";
-    this.line = new Line(this.path, this, this.#host.security(this, target, this.#clear));
-    this.#clear = false;
+    this.line = new Line(this.path, this, security);
     this.line.hold(this.#host.connect(this, this.line, this.path.connectOptions(target)));
   }
 
@@ -182,6 +183,8 @@ export class EgressSession implements LineHost {
   }
 
   onReady(): void {
+    const { security, tls, localAddress } = this.line;
+    if (security !== null) this.tlsNotes.reached(security, tls, localAddress);
     this.#phase = "serving";
     this.targets.reached();
     if (!this.wasUp) {
@@ -192,6 +195,8 @@ export class EgressSession implements LineHost {
   }
 
   onFailed(failure: StepResult): void {
+    const { security, localAddress } = this.line;
+    if (security !== null) this.tlsNotes.failed(security, failure, localAddress);
     this.#clear = this.line.failed(failure);
     this.line.end();
     if (this.#clear) this.targets.stepBack();

@@ -136,6 +136,14 @@ export class LineSecurity {
     this.opening = { startTls, clearWhenRefused, auth: authOf(path) };
   }
 
+  /** Why the address must not even be connected to; null when it may. */
+  get unusable(): StepResult | null {
+    const { dane } = this.target;
+    if (dane.kind !== "failed") return null;
+    const reason = `the TLSA records of this host cannot be had (${dane.reason})`;
+    return { stage: "handshake", answer: { kind: "tls", result: "dnssec-invalid", reason }, command: null };
+  }
+
   /** Begins TLS on the connection; `done` is called once. */
   begin(plain: Connection, done: (result: HandshakeResult) => void): Connection {
     return this.#desk.begin(plain, this, (result) => this.#around(() => done(result)));

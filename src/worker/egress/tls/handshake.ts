@@ -27,7 +27,7 @@ export interface TlsFacts {
   /** The parts of the subject of the server's certificate. */
   readonly subject: readonly string[];
   /** What the certificate lacks to prove who the server is; null for nothing. */
-  readonly unverified: string | null;
+  readonly lacks: TlsFailure | null;
   /** Went on from an earlier session. */
   readonly resumed: boolean;
 }
@@ -87,20 +87,20 @@ export function startHandshake(
     }
     const { socket } = connection;
     const resumed = known !== null && socket.isSessionReused();
-    const judged = resumed ? { lacks: known.unverified, failure: null } : judge(socket, want, parts.wallMs());
+    const judged = resumed ? { lacks: known.lacks, failure: null } : judge(socket, want, parts.wallMs());
     if (judged.failure !== null) {
       done({ kind: "failed", failure: judged.failure });
       return;
     }
     const subject = resumed ? known.subject : subjectOf(socket);
-    proved = { unverified: judged.lacks, subject, provedMs: resumed ? known.provedMs : parts.monoMs() };
+    proved = { lacks: judged.lacks, subject, provedMs: resumed ? known.provedMs : parts.monoMs() };
     if (latest !== null) keep(latest);
     const cipher = socket.getCipher();
     const facts = {
       cipher: cipher.standardName ?? cipher.name,
       version: socket.getProtocol() ?? "",
       subject,
-      unverified: judged.lacks,
+      lacks: judged.lacks,
       resumed,
     };
     done({ kind: "secured", facts });
@@ -126,18 +126,18 @@ function judge(
   socket: TLSSocket,
   { host, verify, dane }: HandshakeWant,
   wallMs: number,
-): { readonly lacks: string | null; readonly failure: TlsFailure | null } {
+): { readonly lacks: TlsFailure | null; readonly failure: TlsFailure | null } {
   if (verify === "dane" && dane.kind === "usable") {
     const match = daneMatches(dane.records, dane.names, chainOf(socket), wallMs);
     if (match.kind === "match") return { lacks: null, failure: null };
     const result = match.result === "success" ? "validation-failure" : match.result;
     const failure = { result, reason: `DANE: ${match.reason}` };
-    return { lacks: failure.reason, failure };
+    return { lacks: failure, failure };
   }
   if (socket.authorized) return { lacks: null, failure: null };
   const names = socket.getPeerX509Certificate()?.subjectAltName ?? "";
   const failure = certificateFailure(String(socket.authorizationError), host, names);
-  return { lacks: failure.reason, failure: verify === "none" ? null : failure };
+  return { lacks: failure, failure: verify === "none" ? null : failure };
 }
 
 function subjectOf(socket: TLSSocket): readonly string[] {

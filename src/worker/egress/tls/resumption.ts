@@ -7,6 +7,8 @@
  * On failure a server that does not know a session any more does a whole handshake
  */
 
+import type { TlsFailure } from "./tls-failure.js";
+
 const MAX_SESSIONS = 2000;
 /** After so long a server proves anew who it is. */
 const SESSION_MS = 30 * 60_000;
@@ -16,7 +18,7 @@ export interface KnownSession {
   /** As Node gives it. */
   readonly session: Buffer;
   /** What the server's certificate lacked; null for nothing. */
-  readonly unverified: string | null;
+  readonly lacks: TlsFailure | null;
   readonly subject: readonly string[];
   /** When the server last proved who it is. */
   readonly provedMs: number;

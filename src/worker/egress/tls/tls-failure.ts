@@ -8,6 +8,9 @@ export interface TlsFailure {
   readonly reason: string;
 }
 
+/** A host that knows no STARTTLS. */
+export const NOT_OFFERED: TlsFailure = { result: "starttls-not-supported", reason: "STARTTLS is not offered" };
+
 /** Longest text of a stranger's certificate that is repeated. */
 const MAX_NAMES_CHARS = 200;
 

@@ -3,7 +3,7 @@ import { SystemClock } from "../../../../src/base/clock.js";
 import type { PathConfig } from "../../../../src/config/compiled.js";
 import { PATH_DEFAULTS } from "../../../../src/config/path-settings.js";
 import { loadNative } from "../../../../src/native/load.js";
-import type { DaneState, StsState } from "../../../../src/protocol/tls-policy.js";
+import type { DaneState, StsState, TlsOutcome } from "../../../../src/protocol/tls-policy.js";
 import type { Certified } from "../../../../src/sink/certificate.js";
 import { makeCertificate } from "../../../../src/sink/certificate.js";
 import { DEFAULT_PROFILE, type SinkAuth, type SinkEnvelope, type SinkTls } from "../../../../src/sink/options.js";
@@ -62,6 +62,8 @@ export class TlsSink {
 export interface Delivered {
   readonly fate: Fate;
   readonly facts: TlsFacts | null;
+  /** What is told to those who want reports. */
+  readonly notes: readonly TlsOutcome[];
 }
 
 /** The text of an outcome, for patterns. */
@@ -123,7 +125,7 @@ export class LiveWorld {
       const outcomes: Delivered[] = [];
       let loaded = 0;
       const note = (session: EgressSession, fate: Fate): void => {
-        outcomes.push({ fate, facts: session.line.tls });
+        outcomes.push({ fate, facts: session.line.tls, notes: session.tlsNotes.take("b.example") });
         if (outcomes.length === contents.length) {
           session.quit();
           resolve(outcomes);

@@ -230,7 +230,7 @@ test("messages of all sizes arrive whole, the facts are known, and the next conn
       cipher: "TLS_AES_256_GCM_SHA384",
       version: "TLSv1.3",
       subject: ["CN=mx.example"],
-      unverified: null,
+      lacks: null,
       resumed: false,
     });
     assert.ok(world.turns > 0);
@@ -248,10 +248,10 @@ test("what was proved nothing is not proved by resuming it", async () => {
   const { sink } = await TlsSink.start(tlsOf(certificates.otherName));
   try {
     const [first] = await world.send([sink.port], { enableTls: "OpportunisticInsecure" });
-    assert.match(first.facts?.unverified ?? "", /is not for mx\.example/);
+    assert.match(first.facts?.lacks?.reason ?? "", /is not for mx\.example/);
     const [second] = await world.send([sink.port], { enableTls: "OpportunisticInsecure" });
     assert.equal(second.facts?.resumed, true);
-    assert.match(second.facts?.unverified ?? "", /is not for mx\.example/);
+    assert.match(second.facts?.lacks?.reason ?? "", /is not for mx\.example/);
     const [third] = await world.send([sink.port], { enableTls: "Required" });
     assert.match(textOf(third), /is not for mx\.example/);
   } finally {
@@ -428,5 +428,43 @@ test("a client certificate is shown, and one that cannot be used is told", async
   } finally {
     world.close();
     await sink.stop();
+  }
+});
+
+test("what is told to those who want reports: each connection, under the policy that held", async () => {
+  const world = new LiveWorld();
+  const good = await TlsSink.start(tlsOf());
+  const bad = await TlsSink.start(BAD);
+  const none = await TlsSink.start(null);
+  const told = async (
+    sink: TlsSink,
+    config: Partial<PathConfig>,
+    options: Parameters<LiveWorld["send"]>[2] = {},
+  ): Promise<string[]> => {
+    const [outcome] = await world.send([sink.sink.port], config, options);
+    for (const { domain, mxHost, receivingIp } of outcome.notes) {
+      assert.deepEqual([domain, mxHost, receivingIp], ["b.example", "mx.example", "127.0.0.1"]);
+    }
+    const fate = outcome.fate.kind;
+    return [fate, ...outcome.notes.map(({ policy, result }) => `${policy} ${result}`)];
+  };
+  const insecure = { enableTls: "OpportunisticInsecure" } as const;
+  try {
+    assert.deepEqual(await told(good, insecure), ["delivered", "no-policy-found success"]);
+    assert.deepEqual(await told(bad, insecure), ["delivered", "no-policy-found success"]);
+    assert.deepEqual(await told(none, insecure), ["delivered", "no-policy-found starttls-not-supported"]);
+    assert.deepEqual(await told(none, { enableTls: "Disabled" }), ["delivered"]);
+    assert.deepEqual(await told(bad, insecure, { sts: "testing" }), ["delivered", "sts certificate-not-trusted"]);
+    assert.deepEqual(await told(bad, insecure, { sts: "enforce" }), ["transient", "sts certificate-not-trusted"]);
+    assert.deepEqual(await told(none, insecure, { sts: "enforce" }), ["transient", "sts starttls-not-supported"]);
+    const dane = usable(3, 1, 1, createHash("sha256").update("another").digest());
+    assert.deepEqual(await told(good, insecure, { dane }), ["transient", "tlsa validation-failure"]);
+    const failed: DaneState = { kind: "failed", reason: "bogus" };
+    assert.deepEqual(await told(good, insecure, { dane: failed }), ["transient", "tlsa dnssec-invalid"]);
+    const reconnect = { enableTls: "Opportunistic", opportunisticTlsReconnect: true } as const;
+    assert.deepEqual(await told(bad, reconnect), ["delivered", "no-policy-found certificate-not-trusted"]);
+  } finally {
+    world.close();
+    for (const { sink } of [good, bad, none]) await sink.stop();
   }
 });
