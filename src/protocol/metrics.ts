@@ -59,6 +59,12 @@ export enum Counter {
   dnsLoops,
   dnsBusy,
   dnsSockets,
+  /** Handshakes of TLS with mail hosts. */
+  tlsHandshakes,
+  /** Of those, the ones that went on from an earlier session. */
+  tlsResumed,
+  /** Handshakes that failed, or were not what was demanded. */
+  tlsFailures,
 }
 
 /** One counter's face outside. */
@@ -239,6 +245,15 @@ export const METRICS: readonly MetricRow[] = [
   dnsFailure(Counter.dnsLoops, "loop"),
   dnsFailure(Counter.dnsBusy, "busy"),
   dnsFailure(Counter.dnsSockets, "socket"),
+  row(Counter.tlsHandshakes, "tls_client_handshakes_total", "counter", null, "TLS handshakes with mail hosts"),
+  row(Counter.tlsResumed, "tls_client_resumed_total", "counter", null, "Of those, the ones that resumed a session"),
+  row(
+    Counter.tlsFailures,
+    "tls_client_failures_total",
+    "counter",
+    null,
+    "TLS handshakes that failed, or whose server did not prove what was demanded",
+  ),
 ];
 
 /** How many counters a thread's block has. */

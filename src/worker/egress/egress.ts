@@ -49,7 +49,11 @@ export class Egress implements SessionHost {
   constructor(parts: EgressParts) {
     this.#parts = parts;
     this.#outcomes = new Outcomes(parts, (outcome) => this.#tls.add(outcome));
-    this.#desk = new TlsDesk({ clock: parts.clock, requestTurn: () => parts.reactor.requestTurn() });
+    this.#desk = new TlsDesk({
+      clock: parts.clock,
+      counters: parts.counters,
+      requestTurn: () => parts.reactor.requestTurn(),
+    });
     this.#unseen = new Unseen(() => parts.hand.free());
     const { reactor, names } = parts;
     this.#through = { reactor, resolve: (host, strategy, done) => names.resolve(host, strategy, null, done) };

@@ -4,6 +4,7 @@ import { ManualClock } from "../../../src/base/clock.js";
 import type { PathConfig } from "../../../src/config/compiled.js";
 import { PATH_DEFAULTS } from "../../../src/config/path-settings.js";
 import type { Connection, ConnectionHandler } from "../../../src/native/binding.js";
+import { COUNTER_COUNT } from "../../../src/protocol/metrics.js";
 import type { OutgoingMessage } from "../../../src/smtp/client-envelope.js";
 import { EgressPath } from "../../../src/worker/egress/path.js";
 import { EgressSession } from "../../../src/worker/egress/session.js";
@@ -95,7 +96,7 @@ export class SessionWorld {
       unix: null,
       dane: { kind: "none" as const },
     }));
-    const desk = new TlsDesk({ clock: this.clock, requestTurn: () => {} });
+    const desk = new TlsDesk({ clock: this.clock, counters: new Float64Array(COUNTER_COUNT), requestTurn: () => {} });
     this.session = new EgressSession(1 as SessionId, new EgressPath(definition, "host.example", this.clock), "log", {
       connect: (_session, handler) => {
         const connection = new FakeConnection(handler);

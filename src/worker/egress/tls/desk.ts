@@ -10,6 +10,7 @@ import { readFileSync } from "node:fs";
 import type { Clock } from "../../../base/clock.js";
 import { errnoOf } from "../../../base/fault.js";
 import type { Connection } from "../../../native/binding.js";
+import { Counter } from "../../../protocol/metrics.js";
 import type { ClientAuth } from "../../../smtp/client-auth.js";
 import type { OpeningDemand } from "../../../smtp/client-opening.js";
 import type { StepResult } from "../../../smtp/client-result.js";
@@ -25,6 +26,7 @@ import { type TlsDemand, tlsDemand } from "./tls-demand.js";
 export interface DeskParts {
   readonly clock: Clock;
   readonly requestTurn: () => void;
+  readonly counters: Float64Array;
 }
 
 /** See the file's header. */
@@ -85,7 +87,16 @@ export class TlsDesk {
       monoMs: () => clock.monoMs(),
       wallMs: () => clock.wallMs(),
     };
-    return startHandshake(plain, want, parts, done);
+    return startHandshake(plain, want, parts, (result) => {
+      this.#count(Counter.tlsHandshakes);
+      if (result.kind === "failed") this.#count(Counter.tlsFailures);
+      else if (result.facts.resumed) this.#count(Counter.tlsResumed);
+      done(result);
+    });
+  }
+
+  #count(counter: Counter): void {
+    (this.#parts.counters[counter] as number)++;
   }
 
   /** TLS with a host failed, where clear would have done. */

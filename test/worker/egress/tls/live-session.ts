@@ -3,6 +3,7 @@ import { SystemClock } from "../../../../src/base/clock.js";
 import type { PathConfig } from "../../../../src/config/compiled.js";
 import { PATH_DEFAULTS } from "../../../../src/config/path-settings.js";
 import { loadNative } from "../../../../src/native/load.js";
+import { COUNTER_COUNT } from "../../../../src/protocol/metrics.js";
 import type { DaneState, StsState, TlsOutcome } from "../../../../src/protocol/tls-policy.js";
 import type { Certified } from "../../../../src/sink/certificate.js";
 import { makeCertificate } from "../../../../src/sink/certificate.js";
@@ -75,7 +76,12 @@ export function textOf({ fate }: Delivered): string {
 export class LiveWorld {
   readonly clock = new SystemClock();
   readonly reactor = loadNative().createReactor({ arenaBytes: 65_536, onTurn: () => this.turns++ });
-  readonly desk = new TlsDesk({ clock: this.clock, requestTurn: () => this.reactor.requestTurn() });
+  readonly counters = new Float64Array(COUNTER_COUNT);
+  readonly desk = new TlsDesk({
+    clock: this.clock,
+    counters: this.counters,
+    requestTurn: () => this.reactor.requestTurn(),
+  });
   turns = 0;
   #sessions = 0;
   readonly #open = new Set<EgressSession>();

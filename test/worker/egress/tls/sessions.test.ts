@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { PathConfig } from "../../../../src/config/compiled.js";
+import { Counter } from "../../../../src/protocol/metrics.js";
 import type { DaneState } from "../../../../src/protocol/tls-policy.js";
 import { publicKeyOf } from "../../../../src/sink/certificate.js";
 import type { SinkAuth, SinkTls } from "../../../../src/sink/options.js";
@@ -237,6 +238,11 @@ test("messages of all sizes arrive whole, the facts are known, and the next conn
     const [second] = await world.send([sink.port], { enableTls: "Required" });
     assert.deepEqual([second.facts?.resumed, second.facts?.subject], [true, ["CN=mx.example"]]);
     assert.equal(sink.totals().connections, 2);
+    const counted = [Counter.tlsHandshakes, Counter.tlsResumed, Counter.tlsFailures];
+    assert.deepEqual(
+      counted.map((counter) => world.counters[counter]),
+      [2, 1, 0],
+    );
   } finally {
     world.close();
     await sink.stop();
