@@ -187,6 +187,7 @@ test("what is demanded of real hosts", async (t) => {
         mail?.received,
       );
       assert.equal(text.includes('"tls_protocol_version":"TLSv1'), row.secure, text);
+      assert.equal(text.includes('"is_secure":true'), row.secure, text);
       if (row.name.startsWith("TLS 1.2"))
         assert.match(text, /"tls_cipher":"TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384","tls_protocol_version":"TLSv1\.2"/);
     });

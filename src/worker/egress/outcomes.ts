@@ -134,7 +134,7 @@ function attemptOf(session: EgressSession): AttemptFacts {
   const target = session.targets.current;
   const { tls } = line;
   const peer =
-    target === null ? null : { name: target.name, addr: target.address ?? target.unix ?? "", isSecure: false };
+    target === null ? null : { name: target.name, addr: target.address ?? target.unix ?? "", isSecure: tls !== null };
   return {
     site: path.name,
     peer,
