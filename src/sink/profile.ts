@@ -9,6 +9,7 @@ import { mapOf, required, setting, table } from "../config/table.js";
 import { hostName, isHostName, text } from "../config/text-kinds.js";
 import { tomlLines } from "../config/toml-lines.js";
 import { DEFAULT_PROFILE, type DomainRates, type SinkProfile, type SinkReply } from "./options.js";
+import { sinkAuth, sinkTls } from "./profile-security.js";
 
 const MAX_DOMAINS = 10_000;
 const MAX_REPLIES = 1000;
@@ -120,6 +121,8 @@ const file = {
   fallback: setting("default", partialRates, { fallback: null, about: "Rates of every domain." }),
   domain: setting("domain", mapOf(partialRates, domainKey), { fallback: {}, about: "Rates by domain." }),
   bounce: setting("bounce", replies(500), { fallback: {}, about: "Refusals for good to choose from, by domain." }),
+  tls: setting("tls", sinkTls, { fallback: null, about: "STARTTLS; without it none is offered." }),
+  auth: setting("auth", sinkAuth, { fallback: null, about: "AUTH; without it none is offered." }),
   defer: setting("defer", replies(400), { fallback: {}, about: "Refusals for now to choose from, by domain." }),
 };
 
@@ -142,6 +145,8 @@ const fileTable = table(Object.values(file), (reader): SinkProfile => {
     ...reader.get(file.server),
     fallback,
     domains,
+    tls: reader.get(file.tls),
+    auth: reader.get(file.auth),
     bounceReplies: reader.get(file.bounce),
     deferReplies: reader.get(file.defer),
   };

@@ -3,6 +3,7 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { Fault } from "../../src/base/fault.js";
+import { selfSigned } from "../../src/sink/certificate.js";
 import { DEFAULT_PROFILE } from "../../src/sink/options.js";
 import { loadProfile, parseProfile } from "../../src/sink/profile.js";
 import { projectRoot } from "../support/root.js";
@@ -70,4 +71,38 @@ test("the profiles that ship are good", () => {
   const files = readdirSync(folder);
   assert.ok(files.length > 0);
   for (const name of files) assert.notDeepEqual(loadProfile(join(folder, name)), DEFAULT_PROFILE);
+});
+
+test("TLS and AUTH of a profile, and what is wrong with them", () => {
+  const { certificate, key } = selfSigned(["mx.example"], Date.now());
+  const written = `
+[tls]
+mode = "required"
+certificate = """${certificate}"""
+key = """${key}"""
+max_version = "TLSv1.2"
+fault = "hang"
+[auth]
+username = "me"
+password = "secret"
+mechanisms = ["CRAM-MD5"]
+`;
+  const profile = parseProfile(written, "p.toml");
+  assert.deepEqual(profile.tls, { mode: "required", certificate, key, maxVersion: "TLSv1.2", fault: "hang" });
+  assert.deepEqual(profile.auth, {
+    username: "me",
+    password: "secret",
+    mechanisms: ["CRAM-MD5"],
+    required: true,
+    inClear: false,
+  });
+  const bare = parseProfile("[tls]\n", "p.toml").tls;
+  assert.deepEqual(bare, { mode: "offered", certificate: null, key: null, maxVersion: null, fault: "none" });
+  const wrong: readonly (readonly [string, RegExp])[] = [
+    ['[tls]\nmode = "always"', /tls\.mode: found "always", expected one of "offered", "required"/],
+    ['[tls]\nkey = "gone.pem"', /tls\.key: file "gone\.pem" cannot be read/],
+    [`[tls]\ncertificate = """${certificate}"""`, /certificate and key go together/],
+    ['[auth]\nusername = "me"', /missing "password"/],
+  ];
+  for (const [text, said] of wrong) assert.throws(() => parseProfile(text, "p.toml"), said);
 });

@@ -1,6 +1,7 @@
+import assert from "node:assert/strict";
 import type { PathId, Row, SessionId, ShardIndex, SpoolKey } from "../../../../src/base/brands.js";
 import { SystemClock } from "../../../../src/base/clock.js";
-import type { PathConfig } from "../../../../src/config/compiled.js";
+import type { PathConfig, ProxyConfig } from "../../../../src/config/compiled.js";
 import { PATH_DEFAULTS } from "../../../../src/config/path-settings.js";
 import { loadNative } from "../../../../src/native/load.js";
 import { COUNTER_COUNT } from "../../../../src/protocol/metrics.js";
@@ -10,6 +11,7 @@ import { makeCertificate } from "../../../../src/sink/certificate.js";
 import { DEFAULT_PROFILE, type SinkAuth, type SinkEnvelope, type SinkTls } from "../../../../src/sink/options.js";
 import { type RunningSink, startSink } from "../../../../src/sink/sink.js";
 import { EgressPath } from "../../../../src/worker/egress/path.js";
+import { connectThrough } from "../../../../src/worker/egress/proxy/through.js";
 import { EgressSession } from "../../../../src/worker/egress/session.js";
 import { TlsDesk } from "../../../../src/worker/egress/tls/desk.js";
 import type { TlsFacts } from "../../../../src/worker/egress/tls/handshake.js";
@@ -104,6 +106,7 @@ export class LiveWorld {
       sts?: StsState;
       dane?: DaneState;
       name?: string;
+      proxy?: ProxyConfig;
     } = {},
   ): Promise<readonly Delivered[]> {
     const { contents = [Buffer.from("Subject: x\r\n\r\nText\r\n")], sts = "none", name = "mx.example" } = options;
@@ -111,7 +114,7 @@ export class LiveWorld {
       id: 1 as PathId,
       name: "p",
       site: "mx.example",
-      source: { name: "s", address: null, ehloDomain: null, remotePort: null, proxy: null },
+      source: { name: "s", address: null, ehloDomain: null, remotePort: null, proxy: options.proxy ?? null },
       pool: "pool",
       hosts: [],
       explicit: true,
@@ -138,7 +141,11 @@ export class LiveWorld {
         }
       };
       const session = new EgressSession(++this.#sessions as SessionId, path, "log", {
-        connect: (_, handler, how) => this.reactor.connect(how, handler),
+        connect: (_, handler, how) => {
+          if (options.proxy === undefined) return this.reactor.connect(how, handler);
+          const parts = { reactor: this.reactor, resolve: () => assert.fail("the proxy has an address") };
+          return connectThrough(parts, options.proxy, how, 5000, handler);
+        },
         security: (one, target, clear) => this.desk.security(one.path, target, clear, (act) => act()),
         plan: (_, done) => done({ kind: "plan", targets }),
         load: () => message({ content: contents[loaded++] ?? Buffer.alloc(0) }),

@@ -8,6 +8,7 @@ import { test } from "node:test";
 import type { PathConfig } from "../../../../src/config/compiled.js";
 import { Counter } from "../../../../src/protocol/metrics.js";
 import type { DaneState } from "../../../../src/protocol/tls-policy.js";
+import { startProxy } from "../../../../src/proxy/proxy.js";
 import { publicKeyOf } from "../../../../src/sink/certificate.js";
 import type { SinkAuth, SinkTls } from "../../../../src/sink/options.js";
 import { authority, certificates, LiveWorld, TlsSink, textOf, tlsOf } from "./live-session.js";
@@ -472,5 +473,45 @@ test("what is told to those who want reports: each connection, under the policy 
   } finally {
     world.close();
     for (const { sink } of [good, bad, none]) await sink.stop();
+  }
+});
+
+test("TLS goes through a proxy as it goes without one", async () => {
+  const world = new LiveWorld();
+  const { sink, got } = await TlsSink.start(tlsOf(), auth(["PLAIN"]));
+  const server = await startProxy({
+    listen: { host: "127.0.0.1", port: 0 },
+    tls: null,
+    auth: "none",
+    users: new Map(),
+    clients: ["127.0.0.0/8"],
+    sources: [],
+    destinations: [],
+    ports: [],
+    maxConnections: 10,
+    maxPerClient: 10,
+    timeoutMs: 5000,
+  });
+  try {
+    const proxy = {
+      protocol: "socks5",
+      server: { host: "127.0.0.1", port: server.port },
+      sourceAddress: "127.0.0.1",
+      credentials: null,
+    } as const;
+    const contents = [Buffer.from("one\r\n"), Buffer.alloc(500_001, "x\r\n")];
+    const outcomes = await world.send([sink.port], { enableTls: "Required", ...known }, { proxy, contents });
+    assert.deepEqual(outcomes.map(textOf), ["delivered 250 OK", "delivered 250 OK"]);
+    assert.equal(outcomes[0]?.facts?.lacks, null);
+    assert.deepEqual(
+      got.map(([, content]) => content.length),
+      [5, 500_001],
+    );
+    const [wrong] = await world.send([sink.port], { enableTls: "Required" }, { proxy, name: "other.example" });
+    assert.match(textOf(wrong), /is not for other\.example but for mx\.example/);
+  } finally {
+    world.close();
+    await server.stop();
+    await sink.stop();
   }
 });
