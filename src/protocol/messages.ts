@@ -47,6 +47,8 @@ export interface PathDefinition {
     readonly name: string;
     /** Local address to bind, null for the system's choice. */
     readonly address: string | null;
+    /** Bind it although no interface has it. */
+    readonly freeBind: boolean;
     readonly ehloDomain: string | null;
     readonly remotePort: number | null;
   };

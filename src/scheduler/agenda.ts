@@ -1,5 +1,6 @@
 import { Alarms } from "./alarms.js";
 import type { EgressPath } from "./egress-path.js";
+import type { EgressSource } from "./egress-source.js";
 import { Chain } from "./links.js";
 import type { ScheduledQueue } from "./scheduled-queue.js";
 
@@ -17,6 +18,9 @@ export class Agenda {
   readonly roomy = new Chain<EgressPath>();
   /** Paths whose whole ready queue is being failed. */
   readonly failing = new Chain<EgressPath>();
+  /** Paths some or all of whose ready messages must go back: suspended, retired, or with too many of them. */
+  readonly withdrawing = new Chain<EgressPath>();
   readonly queueAlarms = new Alarms<ScheduledQueue>();
   readonly pathAlarms = new Alarms<EgressPath>();
+  readonly sourceAlarms = new Alarms<EgressSource>();
 }

@@ -29,6 +29,9 @@ export class QueueBook {
   readonly #names: string[][];
   readonly #handles: number[][];
 
+  /** The configuration in force, as `Core` counts them. */
+  epoch = 0;
+
   constructor(policy: Policy, agenda: Agenda, workers: number) {
     this.#policy = policy;
     this.#agenda = agenda;
@@ -38,6 +41,12 @@ export class QueueBook {
 
   get size(): number {
     return this.#byName.size;
+  }
+
+  /** A reload has given the queue another reap interval. */
+  tend(queue: ScheduledQueue): void {
+    if (queue.rows > 0) return;
+    this.#agenda.queueAlarms.ringBy(queue.alarm, queue.emptySinceMs + queue.config.reapIntervalMs);
   }
 
   /** All queues, in the order in which they came up. */
@@ -90,11 +99,18 @@ export class QueueBook {
     if (this.#empty.length > MAX_EMPTY) this.#reap((this.#empty.first as { owner: ScheduledQueue }).owner);
   }
 
-  /** Removes queues that have been empty for their reap interval, at most `max`; returns how many it looked at. */
-  reap(nowMs: number, max: number): number {
+  /**
+   * Looks at queues whose alarm rings, at most `max`; returns how many. Removes those that have been empty for their reap
+   * interval; `resume` is told of those for which a source can be chosen again.
+   */
+  ring(nowMs: number, max: number, resume: (queue: ScheduledQueue) => void): number {
     for (let seen = 0; seen < max; seen++) {
       const queue = this.#agenda.queueAlarms.ring(nowMs);
       if (queue === null) return seen;
+      if (queue.resumeMs <= nowMs) resume(queue);
+      else if (queue.resumeMs !== Number.POSITIVE_INFINITY) {
+        this.#agenda.queueAlarms.ringBy(queue.alarm, queue.resumeMs);
+      }
       if (queue.rows > 0) continue;
       const reapMs = queue.emptySinceMs + queue.config.reapIntervalMs;
       if (reapMs > nowMs) this.#agenda.queueAlarms.ringBy(queue.alarm, reapMs);
@@ -109,6 +125,7 @@ export class QueueBook {
     const config = this.#policy.queue(parts);
     const pool = compilePool(this.#policy.pool(config.egressPool));
     const queue = new ScheduledQueue(handle, name, parts, config, pool);
+    queue.epoch = this.epoch;
     this.#byHandle[handle] = queue;
     this.#byName.set(name, queue);
     return queue;

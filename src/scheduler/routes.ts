@@ -1,9 +1,8 @@
-import type { Row } from "../base/brands.js";
 import type { Route } from "../protocol/messages.js";
 import type { Core } from "./core.js";
 import type { Router } from "./ports.js";
-import type { Lane } from "./ready-queue.js";
 import type { ScheduledQueue } from "./scheduled-queue.js";
+import type { Withdrawal } from "./withdrawal.js";
 
 /** An answer is used for this long at least, or a time to live of 0 would ask for each message. */
 const MIN_TTL_MS = 1000;
@@ -18,10 +17,12 @@ const MIN_TTL_MS = 1000;
 export class Routes {
   readonly #core: Core;
   readonly #router: Router;
+  readonly #withdrawal: Withdrawal;
   #noted: { readonly queue: ScheduledQueue; readonly route: Route }[] = [];
 
-  constructor(core: Core, router: Router) {
+  constructor(core: Core, router: Router, withdrawal: Withdrawal) {
     this.#core = core;
+    this.#withdrawal = withdrawal;
     this.#router = router;
   }
 
@@ -55,29 +56,22 @@ export class Routes {
 
   #apply(queue: ScheduledQueue, route: Route): void {
     queue.asking = false;
+    if (queue.askAgain) {
+      // A reload has changed what is to be asked. What is due asks anew.
+      queue.askAgain = false;
+      if (queue.hold === "route") queue.hold = "none";
+      if (queue.due.length > 0 && queue.hold === "none") this.#core.agenda.promotable.ensure(queue.agendaLink);
+      return;
+    }
     queue.route = route;
     queue.routeUntilMs = this.#core.nowMs + Math.max(MIN_TTL_MS, route.ttlMs);
     // A failure to ask does not make the old hosts worse: what is ready stays ready.
     if (route.kind !== "failed") {
       const key = route.kind === "hosts" ? route.key : "";
-      if (queue.lanesKey !== key) this.#withdraw(queue);
+      if (queue.lanesKey !== key) this.#withdrawal.queue(queue);
       queue.lanesKey = key;
     }
     if (queue.hold === "route") queue.hold = "none";
     if (queue.due.length > 0 && queue.hold === "none") this.#core.agenda.promotable.ensure(queue.agendaLink);
-  }
-
-  /** The hosts have changed: what is ready goes back and takes the new way. */
-  #withdraw(queue: ScheduledQueue): void {
-    for (const lane of queue.lanes) if (lane !== null) this.#empty(lane);
-    queue.lanes.fill(null);
-    if (queue.hold === "parked") queue.hold = "none";
-  }
-
-  #empty(lane: Lane): void {
-    lane.parkedLink.leave();
-    // From the end, since each goes to the front: the order stays.
-    for (const list of lane.lists) while (list.tail !== 0) this.#core.placement.giveBack(list.tail as Row);
-    this.#core.agenda.serviceable.ensure(lane.path.serviceLink);
   }
 }

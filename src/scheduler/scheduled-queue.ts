@@ -15,7 +15,9 @@ export type Hold =
   /** No path of its pool has room: it is linked behind each of them and woken once. */
   | "parked"
   /** An operator or automation holds it; whoever lifts that puts it back on the agenda. */
-  | "suspended";
+  | "suspended"
+  /** No source of its pool may be chosen now, by their rates or because they are not well: a timer wakes it. */
+  | "throttled";
 
 /**
  * What it is:  one scheduled queue: the messages of one campaign, tenant and domain, and where they go.
@@ -28,9 +30,11 @@ export class ScheduledQueue {
   readonly handle: number;
   readonly name: string;
   readonly parts: QueueName;
-  readonly config: QueueConfig;
-  readonly pool: Pool;
-  readonly turn = new WeightedTurn();
+  config: QueueConfig;
+  pool: Pool;
+  turn = new WeightedTurn();
+  /** The configuration that its options come from. */
+  epoch = 0;
 
   /** Messages whose time has come, in the order in which it came. */
   readonly due = new RowList();
@@ -46,8 +50,12 @@ export class ScheduledQueue {
   routeUntilMs = 0;
   /** The router has been asked and has not answered. */
   asking = false;
+  /** What was asked is not what is to be known any more: the answer is dropped, and the question asked anew. */
+  askAgain = false;
+  /** When a source of its pool may be chosen again, steady clock ms; Infinity when that is not what it waits for. */
+  resumeMs = Number.POSITIVE_INFINITY;
   /** By index of the pool's entries; null until a message goes that way. */
-  readonly lanes: (Lane | null)[];
+  lanes: (Lane | null)[];
   /** The exact host set that the lanes lead to. */
   lanesKey = "";
 

@@ -8,12 +8,16 @@ import { Dispatch } from "./dispatch.js";
 import { Disposal } from "./disposal.js";
 import { ExpirySweep } from "./expiry-sweep.js";
 import { State } from "./message-table.js";
+import { unpark } from "./parking.js";
 import type { Policy, Router, SettledMessages, Suspects, WorkerEvents, WorkerPort } from "./ports.js";
 import { Promotion } from "./promotion.js";
+import { Renewal } from "./renewal.js";
 import { Routes } from "./routes.js";
 import { Settlement } from "./settlement.js";
+import { SourceCare } from "./source-care.js";
 import { SpoolOrders } from "./spool-orders.js";
 import { Takeover } from "./takeover.js";
+import { Withdrawal } from "./withdrawal.js";
 
 /** When to look again at a worker whose ring was full. Its next frame usually comes first. */
 const ROOM_RETRY_MS = 5;
@@ -54,6 +58,9 @@ export interface SchedulerParts {
 export class Scheduler implements WorkerEvents {
   readonly core: Core;
   readonly #orders: SpoolOrders;
+  readonly #withdrawal: Withdrawal;
+  readonly #care: SourceCare;
+  readonly #renewal: Renewal;
   readonly #routes: Routes;
   readonly #promotion: Promotion;
   readonly #dispatch: Dispatch;
@@ -70,10 +77,13 @@ export class Scheduler implements WorkerEvents {
     const disposal = new Disposal(core);
     this.core = core;
     this.#orders = new SpoolOrders(core);
-    this.#routes = new Routes(core, parts.router);
-    this.#promotion = new Promotion(core, this.#routes, disposal);
+    this.#withdrawal = new Withdrawal(core);
+    this.#care = new SourceCare(core);
+    this.#renewal = new Renewal(core, this.#withdrawal, this.#care);
+    this.#routes = new Routes(core, parts.router, this.#withdrawal);
+    this.#promotion = new Promotion(core, this.#routes, disposal, this.#renewal);
     this.#dispatch = new Dispatch(core, disposal);
-    this.#settlement = new Settlement(core, this.#orders, disposal);
+    this.#settlement = new Settlement(core, this.#orders, disposal, this.#care);
     this.#admission = new Admission(core);
     this.#takeover = new Takeover(core, disposal);
     this.#sweep = new ExpirySweep(core, this.#orders, disposal);
@@ -109,12 +119,15 @@ export class Scheduler implements WorkerEvents {
       { what: "tell owners what to remove", max: 1024, run: (max) => this.#orders.retire(max) },
       { what: "put routes into force", max: 256, run: (max) => this.#routes.apply(max) },
       { what: "advance the wheel", max: 2048, run: (max) => core.wheel.advance(core.nowMs, max, core.placement) },
+      { what: "renew what a reload changed", max: 512, run: (max) => this.#renewal.step(max) },
+      { what: "end suspensions of sources", max: 64, run: (max) => this.#care.ring(max) },
+      { what: "take back from paths", max: 1024, run: (max) => this.#withdrawal.paths(max) },
       { what: "wake parked queues", max: 1024, run: (max) => this.#promotion.wake(max) },
       { what: "promote due messages", max: 1024, run: (max) => this.#promotion.promote(max) },
       { what: "ring the paths' alarms", max: 1024, run: (max) => this.#dispatch.ring(max) },
       { what: "hand out ready messages", max: 1024, run: (max) => this.#dispatch.dispatch(max) },
       { what: "fail what cannot be reached", max: 256, run: (max) => this.#dispatch.failPaths(max) },
-      { what: "reap empty queues", max: 1024, run: (max) => core.queues.reap(core.nowMs, max) },
+      { what: "ring the queues' alarms", max: 1024, run: (max) => this.#ringQueues(max) },
       { what: "sweep for what is too old", max: 8192, run: (max) => this.#sweep.step(max) },
     ];
   }
@@ -126,12 +139,19 @@ export class Scheduler implements WorkerEvents {
     return most;
   }
 
+  #ringQueues(max: number): number {
+    const { core } = this;
+    return core.queues.ring(core.nowMs, max, (queue) => unpark(core, queue));
+  }
+
   #waitMs(work: number): number {
     const { agenda, wheel, nowMs, blocked, stopping } = this.core;
     const left =
       agenda.serviceable.length +
       agenda.roomy.length +
       agenda.failing.length +
+      agenda.withdrawing.length +
+      (this.#renewal.busy ? 1 : 0) +
       this.#routes.pending +
       (stopping ? 0 : agenda.promotable.length);
     // What is left may be all for workers whose rings are full: then look again soon instead of spinning.
@@ -140,6 +160,7 @@ export class Scheduler implements WorkerEvents {
       wheel.nextMs(),
       agenda.pathAlarms.nextMs(),
       agenda.queueAlarms.nextMs(),
+      agenda.sourceAlarms.nextMs(),
       this.#sweep.nextMs(),
       blocked ? nowMs + ROOM_RETRY_MS : Number.POSITIVE_INFINITY,
     );
@@ -166,6 +187,17 @@ export class Scheduler implements WorkerEvents {
   /** Most sessions that may be open together; what is beyond is held back and tried again soon. */
   set sessionLimit(sessions: number) {
     this.core.sessionLimit = sessions;
+  }
+
+  /** The policy answers otherwise from now on: whatever goes by its answers is renewed in the turns that follow. */
+  reconfigure(): void {
+    this.core.nowMs = this.core.clock.steadyMs();
+    this.#renewal.begin();
+  }
+
+  /** Whether a reload has not reached everything yet. */
+  get renewing(): boolean {
+    return this.#renewal.busy;
   }
 
   /** Nothing is handed out any more; free sessions are closed. The stop is complete when `inFlight` is 0. */

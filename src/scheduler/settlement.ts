@@ -1,12 +1,21 @@
 import { unreachable } from "../base/assert.js";
 import type { Row, SessionId, ShardIndex, SpoolKey, WorkerIndex } from "../base/brands.js";
-import { CloseReason, OutcomeFlag, OutcomeKind, SessionChange } from "../protocol/layout/frames.js";
+import {
+  CloseReason,
+  type FailureClass,
+  failureOf,
+  OutcomeFlag,
+  OutcomeKind,
+  SessionChange,
+} from "../protocol/layout/frames.js";
 import type { Core } from "./core.js";
 import type { Disposal } from "./disposal.js";
 import type { EgressPath } from "./egress-path.js";
+import { isOfSource } from "./egress-source.js";
 import { inHandOf, RowFlag, State } from "./message-table.js";
 import { EXPIRED, nextAttemptMs } from "./retry-plan.js";
 import type { Session } from "./session.js";
+import type { SourceCare } from "./source-care.js";
 import type { SpoolOrders } from "./spool-orders.js";
 
 /**
@@ -17,9 +26,11 @@ export class Settlement {
   readonly #core: Core;
   readonly #orders: SpoolOrders;
   readonly #disposal: Disposal;
+  readonly #care: SourceCare;
 
-  constructor(core: Core, orders: SpoolOrders, disposal: Disposal) {
+  constructor(core: Core, orders: SpoolOrders, disposal: Disposal, care: SourceCare) {
     this.#core = core;
+    this.#care = care;
     this.#orders = orders;
     this.#disposal = disposal;
   }
@@ -96,7 +107,8 @@ export class Settlement {
   #follow(session: Session, row: Row, kind: OutcomeKind, flags: number): void {
     const { path } = session;
     if (session.row === row) session.row = 0 as Row;
-    if ((flags & OutcomeFlag.connectFailed) !== 0) this.#connectFailed(path);
+    session.progressMs = this.#core.nowMs;
+    if ((flags & OutcomeFlag.connectFailed) !== 0) this.#connectFailed(path, failureOf(flags));
     else if (kind === OutcomeKind.returned) path.noteFruitless(this.#core.nowMs);
     else path.noteProgress();
     session.deliveries++;
@@ -111,9 +123,11 @@ export class Settlement {
     session.idleSinceMs = this.#core.nowMs;
     if (session.freeLink.linked) return;
     if (kind === OutcomeKind.returned) this.#leave(session, CloseReason.pathGone);
-    else if (session.deliveries >= path.config.maxDeliveriesPerConnection)
-      this.#leave(session, CloseReason.maxDeliveries);
-    else path.free.append(session.freeLink);
+    else {
+      const reason = path.unwanted(session);
+      if (reason === null) path.free.append(session.freeLink);
+      else this.#leave(session, reason);
+    }
     this.#core.agenda.serviceable.ensure(path.serviceLink);
   }
 
@@ -128,13 +142,22 @@ export class Settlement {
     if (row !== 0 && inHandOf(table, row, session.id) && !placement.setAsideIfSentenced(row)) placement.giveBack(row);
     if (session.state === "closing") path.closing--;
     path.sessions--;
+    path.tolerated = path.sessions > path.sessionLimit ? Math.min(path.tolerated, path.sessions) : 0;
     sessions.drop(session);
+    this.#core.leases.free(session.claims);
+    this.#core.paths.callNext(session.claims);
     agenda.serviceable.ensure(path.serviceLink);
   }
 
   /** No host of the path could be connected to. Too often in a row: the whole ready queue fails. */
-  #connectFailed(path: EgressPath): void {
-    const { agenda, counters } = this.#core;
+  #connectFailed(path: EgressPath, failure: FailureClass): void {
+    const { agenda, counters, nowMs } = this.#core;
+    if (isOfSource(failure)) {
+      // Ours to mend: the destination is not blamed, and until it is mended it is tried less and less often.
+      path.noteFruitless(nowMs);
+      this.#care.failed(path, failure);
+      return;
+    }
     path.failures++;
     if (path.failures <= path.config.consecutiveConnectionFailuresBeforeDelay) return;
     if (path.failing || path.ready.length === 0) return;

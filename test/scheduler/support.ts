@@ -20,6 +20,10 @@ export function queueConfig(options: Partial<QueueConfig> = {}): QueueConfig {
 export function pathConfig(options: Partial<PathConfig> = {}): PathConfig {
   return {
     connectionLimit: 32,
+    additionalConnectionLimits: {},
+    maxConnectionRate: null,
+    sourceSelectionRate: null,
+    additionalSourceSelectionRates: {},
     maxDeliveriesPerConnection: 1024,
     maxReady: 1024,
     consecutiveConnectionFailuresBeforeDelay: 100,

@@ -127,6 +127,38 @@ export enum OutcomeFlag {
   later = 8,
 }
 
+/**
+ * Why no address of a plan could be used, when all of them failed for the same reason: a byte in an outcome's flags. What
+ * is ours to mend (source, proxy) is told from what is the destination's.
+ */
+export enum FailureClass {
+  /** Nothing failed, or nothing that the scheduler must know. */
+  ok = 0,
+  /** The source's address is on no interface of this machine. */
+  unplumbed = 1,
+  /** The proxy could not be reached, or refused us. */
+  proxyConnect = 2,
+  /** The proxy does not have the source's address. */
+  proxyUnplumbed = 3,
+  /** TLS with the destination. */
+  tls = 4,
+  /** Anything else, or several of these. */
+  other = 5,
+}
+
+/** Bits of an outcome's flags below its failure class. */
+const CLASS_SHIFT = 8;
+
+/** The failure class as bits of {@link OutcomeFrame}'s flags. */
+export function failureBits(failure: FailureClass): number {
+  return failure << CLASS_SHIFT;
+}
+
+/** The failure class in an outcome's flags. */
+export function failureOf(flags: number): FailureClass {
+  return (flags >> CLASS_SHIFT) & 0xff;
+}
+
 /** What a session reports of itself. */
 export enum SessionChange {
   /** Connected and greeted: the path works. */
@@ -142,4 +174,6 @@ export enum CloseReason {
   suspended = 3,
   shutdown = 4,
   pathGone = 5,
+  /** A reload of the configuration: too many sessions now, or another address, or other options. */
+  reconfigured = 6,
 }

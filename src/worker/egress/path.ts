@@ -18,6 +18,7 @@ export class EgressPath {
   readonly rules: PlanRules;
   readonly #clock: Clock;
   readonly #localAddress: string | null;
+  readonly #freeBind: boolean;
 
   /** @param hostname this machine's name, the last choice for EHLO. */
   constructor(definition: PathDefinition, hostname: string, clock: Clock) {
@@ -31,6 +32,7 @@ export class EgressPath {
     this.rules = planRules(definition.config, definition.source, definition.explicit);
     this.#clock = clock;
     this.#localAddress = definition.source.address;
+    this.#freeBind = this.#localAddress !== null && definition.source.freeBind;
   }
 
   /** Monotonic milliseconds. */
@@ -45,7 +47,7 @@ export class EgressPath {
       port: target.port,
       unix: target.unix,
       localAddress: this.#localAddress,
-      freeBind: this.#localAddress !== null,
+      freeBind: this.#freeBind,
     };
   }
 }
