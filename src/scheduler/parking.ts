@@ -32,7 +32,11 @@ export function park(core: Core, queue: ScheduledQueue, refused: Uint8Array, res
 /** The queue may try again; its due messages go on when nothing else holds it. */
 export function unpark(core: Core, queue: ScheduledQueue): void {
   queue.resumeMs = Number.POSITIVE_INFINITY;
-  for (const lane of queue.lanes) lane?.parkedLink.leave();
+  for (const lane of queue.lanes) {
+    if (lane === null || !lane.parkedLink.linked) continue;
+    lane.parkedLink.leave();
+    if (lane.path.idle) core.agenda.serviceable.ensure(lane.path.serviceLink);
+  }
   if (queue.hold === "parked" || queue.hold === "throttled") queue.hold = "none";
   if (queue.due.length > 0 && queue.hold === "none") core.agenda.promotable.ensure(queue.agendaLink);
 }

@@ -109,7 +109,9 @@ export class Promotion {
 
   /** Moves one message on; false when that cannot be done now. */
   #dealWith(row: Row, queue: ScheduledQueue, route: Route): boolean {
-    const { table, nowMs } = this.#core;
+    const { table, placement, nowMs } = this.#core;
+    // It may have killed its owner a second time while it waited, and nobody has walked over the rows since.
+    if (placement.setAsideIfSentenced(row)) return true;
     const tooOld = ageMs(table.key[row] as SpoolKey, nowMs) > queue.config.maxAgeMs;
     if (tooOld || table.has(row, RowFlag.doomed)) return this.#disposal.expire(row);
     switch (route.kind) {

@@ -7,13 +7,14 @@
  * On failure a message that cannot be read has an outcome too; nothing is thrown
  */
 import { unreachable } from "../../base/assert.js";
-import { OutcomeFlag, OutcomeKind } from "../../protocol/layout/frames.js";
+import { failureBits, OutcomeFlag, OutcomeKind } from "../../protocol/layout/frames.js";
 import { createdMs, messageId } from "../../protocol/message-id.js";
 import { Counter } from "../../protocol/metrics.js";
 import type { DelayReason, ResponseText } from "../../protocol/records.js";
 import type { AttemptFacts, MessageFacts, MessageRecordKind } from "../events/record.js";
 import type { SpooledMessage, Unreadable } from "../spool/envelope.js";
 import type { EgressParts } from "./egress-parts.js";
+import { failureOfPlan, Plumbing } from "./failure-class.js";
 import type { EgressSession } from "./session.js";
 import type { Assigned, SettledEnd } from "./session-host.js";
 import type { Fate } from "./verdict.js";
@@ -21,6 +22,7 @@ import type { Fate } from "./verdict.js";
 /** See the file's header. */
 export class Outcomes {
   readonly #parts: EgressParts;
+  readonly #plumbing = new Plumbing();
 
   constructor(parts: EgressParts) {
     this.#parts = parts;
@@ -39,7 +41,7 @@ export class Outcomes {
     // A session that could not connect has not read its message yet.
     const message = loaded ?? this.#parts.read(assigned.shard, assigned.key);
     if (message.kind !== "message") {
-      if (end === "unreachable") flags |= OutcomeFlag.connectFailed;
+      if (end === "unreachable") flags |= this.#unreachable(session);
       this.unreadable(session, assigned, message, flags);
       return;
     }
@@ -59,7 +61,7 @@ export class Outcomes {
       case "next-host":
       case "again": {
         this.#count(Counter.transientFailures, 1);
-        if (end === "unreachable") flags |= OutcomeFlag.connectFailed;
+        if (end === "unreachable") flags |= this.#unreachable(session);
         const reason = (fate.kind === "transient" ? fate.reason : undefined) ?? "LoggedTransientFailure";
         this.#record(session, assigned, message, "TransientFailure", fate.response, reason);
         this.#parts.outcome(assigned.row, session.id, OutcomeKind.transient, flags, fate.response.code);
@@ -108,6 +110,13 @@ export class Outcomes {
     else if (found.kind === "missing") this.#parts.lost(shard, key);
     if (kind === OutcomeKind.returned) this.#parts.inHand(shard, key, false);
     this.#parts.outcome(row, session.id, kind, flags, 0);
+  }
+
+  /** No address could be connected to, and why. */
+  #unreachable(session: EgressSession): number {
+    const nowMs = this.#parts.clock.monoMs();
+    const failure = failureOfPlan(session.targets.failures, session.path.localAddress, this.#plumbing, nowMs);
+    return OutcomeFlag.connectFailed | failureBits(failure);
   }
 
   #count(counter: Counter, by: number): void {

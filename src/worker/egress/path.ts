@@ -17,7 +17,8 @@ export class EgressPath {
   readonly ehloDomain: string;
   readonly rules: PlanRules;
   readonly #clock: Clock;
-  readonly #localAddress: string | null;
+  /** Where connections leave from; null for the system's choice. */
+  readonly localAddress: string | null;
   readonly #freeBind: boolean;
 
   /** @param hostname this machine's name, the last choice for EHLO. */
@@ -31,8 +32,8 @@ export class EgressPath {
     this.ehloDomain = definition.config.ehloDomain ?? definition.source.ehloDomain ?? hostname;
     this.rules = planRules(definition.config, definition.source, definition.explicit);
     this.#clock = clock;
-    this.#localAddress = definition.source.address;
-    this.#freeBind = this.#localAddress !== null && definition.source.freeBind;
+    this.localAddress = definition.source.address;
+    this.#freeBind = this.localAddress !== null && definition.source.freeBind;
   }
 
   /** Monotonic milliseconds. */
@@ -46,7 +47,7 @@ export class EgressPath {
       address: target.address,
       port: target.port,
       unix: target.unix,
-      localAddress: this.#localAddress,
+      localAddress: this.localAddress,
       freeBind: this.#freeBind,
     };
   }

@@ -7,6 +7,7 @@
  * On failure a failed address is noted; when none is left `exhausted` joins what was noted
  */
 import { assert } from "../../base/assert.js";
+import type { FailureClass } from "../../protocol/layout/frames.js";
 import type { ResponseText } from "../../protocol/records.js";
 import type { StepResult } from "../../smtp/client-result.js";
 import type { PlanTarget } from "./plan.js";
@@ -53,11 +54,17 @@ export class Targets {
     this.#next--;
   }
 
-  /** The current address cannot be used. */
-  failed(failure: StepResult): void {
+  /** The addresses that failed since the last one that greeted us. */
+  get failures(): readonly HostFailure[] {
+    return this.#failures;
+  }
+
+  /** The current address cannot be used; `failureClass` when whoever connects knows whose trouble it is. */
+  failed(failure: StepResult, failureClass?: FailureClass): void {
     const target = this.#current;
     assert(target !== null, "an address failed that was not tried");
-    this.#failures.push({ name: target.name, address: target.address, failure });
+    const known = failureClass === undefined ? {} : { failureClass };
+    this.#failures.push({ name: target.name, address: target.address, failure, ...known });
   }
 
   /** The current address has greeted us: what the others did is of no interest any more. */

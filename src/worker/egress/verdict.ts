@@ -1,5 +1,6 @@
 import { unreachable } from "../../base/assert.js";
 import type { PathConfig } from "../../config/compiled.js";
+import type { FailureClass } from "../../protocol/layout/frames.js";
 import type { DelayReason, EnhancedCode, ResponseText } from "../../protocol/records.js";
 import type { RecipientResult, Stage, StepResult, TransactionResult } from "../../smtp/client-result.js";
 import { formatEnhancedCode } from "../../smtp/enhanced-code.js";
@@ -216,6 +217,8 @@ export interface HostFailure {
   /** Null for a unix socket. */
   readonly address: string | null;
   readonly failure: StepResult;
+  /** Whose trouble it is, where that was known when it happened. */
+  readonly failureClass?: FailureClass;
 }
 
 /**
