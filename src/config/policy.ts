@@ -13,6 +13,8 @@ export interface ConfigPolicy {
   source(name: string): SourceConfig | null;
   /** Domains of shaping blocks whose sites want to be known. */
   readonly rollupDomains: readonly string[];
+  /** What was learnt of a rollup domain's site, null when nothing was. */
+  siteOf(domain: string): string | null;
   /** See {@link PathRules.learnSite}. */
   learnSite(domain: string, site: string | null): boolean;
 }
@@ -37,6 +39,7 @@ export function compilePolicy(config: CompiledConfig): ConfigPolicy {
     },
     source: (name) => sources.get(name) ?? null,
     rollupDomains: paths.rollupDomains,
+    siteOf: (domain) => paths.siteOf(domain),
     learnSite: (domain, site) => paths.learnSite(domain, site),
   };
 }

@@ -8,7 +8,7 @@
  * On failure an answer of kind `failed`, whose reason ends up in log records
  */
 import type { Clock } from "../base/clock.js";
-import type { CompiledConfig, ListenAddress, MxListEntry, QueueConfig } from "../config/compiled.js";
+import type { CompiledConfig, DnsConfig, ListenAddress, MxListEntry, QueueConfig } from "../config/compiled.js";
 import type { Route } from "../protocol/messages.js";
 import type { QueueName } from "../protocol/queue-name.js";
 import { explicitRoute, resolveRoute } from "./mx.js";
@@ -17,7 +17,8 @@ import type { Resolver } from "./resolver.js";
 
 /** See the file's header. */
 export class MxRouter {
-  readonly #resolver: Resolver;
+  #resolver: Resolver;
+  readonly #clock: Clock;
   readonly #sink: ListenAddress | null;
   readonly #ownNames: readonly string[];
   readonly #afterwards: () => void;
@@ -29,6 +30,7 @@ export class MxRouter {
    * @throws {Fault} `config.unreadable`, `config.invalid` for the static zone file.
    */
   constructor(config: CompiledConfig, clock: Clock, sink: ListenAddress | null, afterwards: () => void) {
+    this.#clock = clock;
     this.#resolver = openResolver(config.dns, clock);
     this.#sink = sink;
     this.#ownNames = [config.node.hostname, ...config.smtpListeners.map((listener) => listener.hostname)];
@@ -57,6 +59,11 @@ export class MxRouter {
     const route = explicitRoute(mxList);
     this.#explicitRoutes.set(mxList, route);
     return route;
+  }
+
+  /** A reload: other servers are asked from now on. */
+  reconfigure(config: DnsConfig): void {
+    this.#resolver = openResolver(config, this.#clock);
   }
 
   /** Memory is scarce: forgets every answer. */

@@ -1,5 +1,5 @@
 import type { PathId, Row, ShardIndex, SpoolKey } from "../base/brands.js";
-import type { PathConfig } from "../config/compiled.js";
+import type { DnsConfig, PathConfig, SmtpListenerConfig } from "../config/compiled.js";
 import type { DelayReason, RecordKind, ResponseText } from "./records.js";
 
 /** One host of a delivery route. */
@@ -141,6 +141,8 @@ export type DownMessage =
   | { readonly kind: "listen" }
   /** Stop accepting; answer 421; finish what is in hand; then report `stopped`. */
   | { readonly kind: "stop"; readonly deadlineMs: number }
+  /** A reload has changed these: for clients that connect from now on, and questions asked from now on. */
+  | { readonly kind: "reconfigure"; readonly listeners: readonly SmtpListenerConfig[]; readonly dns: DnsConfig }
   /** Compact every shard, one after the other; each is answered with `compacted`. */
   | { readonly kind: "compact"; readonly request: number }
   /** Log segment to write to from now on. */

@@ -15,13 +15,20 @@ import type { Resolver } from "../dns/resolver.js";
 
 /** See the file's header. */
 export class Names {
-  readonly #resolver: Resolver;
+  #resolver: Resolver;
+  readonly #clock: Clock;
   readonly #afterwards: () => void;
 
   /** @param afterwards called after each answer, which comes outside of the worker's turns. */
   constructor(config: DnsConfig, clock: Clock, afterwards: () => void) {
+    this.#clock = clock;
     this.#resolver = openResolver(config, clock);
     this.#afterwards = afterwards;
+  }
+
+  /** A reload: other servers are asked from now on, and nothing that others said is remembered. */
+  reconfigure(config: DnsConfig): void {
+    this.#resolver = openResolver(config, this.#clock);
   }
 
   /** Memory is scarce: forgets every answer. */

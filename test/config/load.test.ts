@@ -135,6 +135,9 @@ protocol = "null"
     sourceAddress: "192.0.2.1",
     ehloDomain: null,
     remotePort: 2525,
+    freeBind: false,
+    suspendWhenUnplumbed: null,
+    suspendWhenProxyUnhealthy: null,
   });
   assert.equal(config.queues[0]?.domain, "example.com");
   const protocol = config.queues[0]?.options.protocol;

@@ -89,7 +89,10 @@ test("a source that is added takes its share at once, also of what waits behind 
   world.accept("a.example", 100);
   world.turns();
   assert.equal(queueSnapshots(world.scheduler.core, 1)[0]?.hold, "parked");
-  world.pools.set("unspecified", [{ name: "one", weight: 1 }, { name: "two", weight: 1 }]); // biome-ignore format: short
+  world.pools.set("unspecified", [
+    { name: "one", weight: 1 },
+    { name: "two", weight: 1 },
+  ]);
   world.scheduler.reconfigure();
   world.turns();
   assert.equal(path(world, "two").sessions, 2);
@@ -180,7 +183,8 @@ test("a queue's mx_list is changed: what is ready goes the new way, an answer to
   world.accept("a.example", 5);
   world.turns();
   world.answerLate = true;
-  const list = (name: string) => ({ kind: "smtp", mxList: [{ name, address: null, port: null, unix: null, written: name }] }) as const; // biome-ignore format: one value
+  const list = (name: string) =>
+    ({ kind: "smtp", mxList: [{ name, address: null, port: null, unix: null, written: name }] }) as const;
   world.queues.set("a.example", { protocol: list("second") });
   world.scheduler.reconfigure();
   world.turns();

@@ -7,7 +7,10 @@ import { type Claim, Leases } from "../../src/shaping/leases.js";
 test("one lease of each claim, or of none", () => {
   const leases = new Leases<string>();
   const a = [{ name: "a", limit: 2 }];
-  const both = [{ name: "a", limit: 2 }, { name: "b", limit: 1 }]; // biome-ignore format: as it reads
+  const both = [
+    { name: "a", limit: 2 },
+    { name: "b", limit: 1 },
+  ];
   assert.equal(leases.take(both, "x"), null);
   assert.equal(leases.take(both, "y")?.name, "b");
   assert.equal(leases.used("a"), 1, "the refusal took nothing");

@@ -13,7 +13,17 @@ function rate(written: string): Rate {
 
 /** What every back end must answer: at this microsecond, the wait of one token, taken when 0. */
 const TABLE: readonly (readonly [written: string, steps: readonly (readonly [atUs: number, waitUs: number])[]])[] = [
-  ["2/s", [[0, 0], [0, 0], [0, 500_000], [499_999, 1], [500_000, 0], [500_000, 500_000]]], // biome-ignore format: a table
+  [
+    "2/s",
+    [
+      [0, 0],
+      [0, 0],
+      [0, 500_000],
+      [499_999, 1],
+      [500_000, 0],
+      [500_000, 500_000],
+    ],
+  ],
   [
     "2/s,max_burst=1",
     [
