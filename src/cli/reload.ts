@@ -1,7 +1,8 @@
 import type { Command } from "commander";
 import { z } from "zod";
 import { messageOf } from "../base/fault.js";
-import { DEFAULT_ENDPOINT, EX_UNREACHABLE, EX_USAGE } from "./stop.js";
+import { EX_CONFIG, EX_UNREACHABLE } from "./config-argument.js";
+import { ENDPOINT_HELP, type EndpointFlags, findEndpoint } from "./endpoint.js";
 
 const PATH = "/api/admin/bump-config-epoch";
 /** Longer than the server allows itself for the reading. */
@@ -11,8 +12,7 @@ const problem = z.object({ file: z.string(), line: z.number().nullable(), key: z
 const applied = z.object({ epoch: z.number(), warnings: z.array(problem), needs_restart: z.array(z.string()) });
 const refused = z.object({ error: z.string() });
 
-interface ReloadFlags {
-  readonly endpoint?: string;
+interface ReloadFlags extends EndpointFlags {
   readonly json?: boolean;
 }
 
@@ -23,7 +23,8 @@ export function addReloadCommand(program: Command): void {
     .description(
       "have a running server read its configuration again; exit 0 when it is in force, 1 when it is wrong and the old one stays",
     )
-    .option("--endpoint <URL>", `the server's HTTP listener (default: HIKYAKU_ENDPOINT, ${DEFAULT_ENDPOINT})`)
+    .option("--endpoint <URL>", ENDPOINT_HELP)
+    .option("--config <FILE>", "the server's configuration, which says where its HTTP listener is")
     .option("--json", "print the answer as JSON")
     .action(async (flags: ReloadFlags) => {
       process.exitCode = await reload(flags);
@@ -31,15 +32,17 @@ export function addReloadCommand(program: Command): void {
 }
 
 async function reload(flags: ReloadFlags): Promise<number> {
-  const endpoint = flags.endpoint ?? process.env["HIKYAKU_ENDPOINT"] ?? DEFAULT_ENDPOINT;
-  if (!/^https?:\/\//i.test(endpoint) || !URL.canParse(endpoint)) {
-    complain(`the endpoint ${JSON.stringify(endpoint)} is no URL of a server, such as ${DEFAULT_ENDPOINT}`);
-    return EX_USAGE;
+  const found = findEndpoint(flags, process.env);
+  if ("refusal" in found) {
+    complain(found.refusal);
+    // A configuration that is too wrong to say where its server is would be refused by that one, too.
+    return found.exitCode === EX_CONFIG ? 1 : found.exitCode;
   }
+  const { url, shown: endpoint } = found;
   let response: Response;
   let body: string;
   try {
-    response = await fetch(new URL(PATH, endpoint), { method: "POST", signal: AbortSignal.timeout(ANSWER_MS) });
+    response = await fetch(new URL(PATH, url), { method: "POST", signal: AbortSignal.timeout(ANSWER_MS) });
     body = await response.text();
   } catch (error) {
     const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
