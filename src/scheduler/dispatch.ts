@@ -95,7 +95,7 @@ export class Dispatch {
   }
 
   #openMore(path: EgressPath): number {
-    const { agenda, nowMs, nowUs, sessions } = this.#core;
+    const { agenda, nowMs, sessions } = this.#core;
     const { sessionLimit } = path;
     let opened = 0;
     // Each one opened takes its first message at once, so the number is that of the beginning.
@@ -113,7 +113,7 @@ export class Dispatch {
       if (this.#isThrottled(path)) break;
       const port = this.#workerFor(path);
       if (port === null || !this.#lease(path)) break;
-      path.limits.connecting?.take(nowUs);
+      path.limits.connecting?.take(this.#core.nowUs);
       const session = sessions.open(path, port.index, nowMs);
       path.sessions++;
       this.#core.counters.sessionsOpened++;
@@ -131,8 +131,8 @@ export class Dispatch {
 
   /** `max_connection_rate`: no token now means one timer for the next. */
   #isThrottled(path: EgressPath): boolean {
-    const { agenda, nowMs, nowUs, counters } = this.#core;
-    const waitUs = path.limits.connecting?.waitUs(nowUs) ?? 0;
+    const { agenda, nowMs, counters } = this.#core;
+    const waitUs = path.limits.connecting?.waitUs(this.#core.nowUs) ?? 0;
     if (waitUs === 0) {
       path.throttledSinceMs = 0;
       return false;

@@ -157,10 +157,11 @@ export class Promotion {
 
   /** Whether the path takes one more message now; then a token of each of its rates of choice is taken. */
   #ask(path: EgressPath): Refusal {
-    const { nowMs, nowUs } = this.#core;
+    const { nowMs } = this.#core;
     if (pathSuspended(path, nowMs)) return this.#notBefore(path.source.suspendedUntilMs);
     if (!path.reserve()) return Refusal.full;
-    const waitUs = takeAll(path.limits.choosing, nowUs);
+    const { choosing } = path.limits;
+    const waitUs = choosing.length === 0 ? 0 : takeAll(choosing, this.#core.nowUs);
     path.unreserve();
     return waitUs === 0 ? Refusal.none : this.#notBefore(nowMs + Math.ceil(waitUs / 1000));
   }
