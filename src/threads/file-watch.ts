@@ -14,6 +14,8 @@ import { stat } from "node:fs/promises";
 import { errnoOf } from "../base/fault.js";
 
 const LOOK_MS = 400;
+/** Time stamps of files are a little older than the clock. */
+const COARSE_MS = 50;
 
 /** See the file's header. */
 export class FileWatch {
@@ -25,44 +27,37 @@ export class FileWatch {
   #seen = "";
   #looking = false;
 
-  /** @param read when the files were read, ms since 1970: what changed since is a change. */
-  constructor(files: readonly string[], read: number, changed: () => void) {
+  /** @param readMs when the reading of the files began, ms since 1970: what has changed since is a change. */
+  constructor(files: readonly string[], readMs: number, changed: () => void) {
     this.#files = files;
     this.#changed = changed;
-    void this.#begin(read);
+    void this.follow(files, readMs);
     this.#timer = setInterval(() => void this.#look(), LOOK_MS);
     this.#timer.unref();
   }
 
-  /** Other files take part now; what they look like now is what was read. */
-  async follow(files: readonly string[]): Promise<void> {
+  /** These files take part now; they were read, beginning at `readMs`. */
+  async follow(files: readonly string[], readMs: number): Promise<void> {
     this.#files = files;
-    this.#read = await this.#signature();
-    this.#seen = this.#read;
+    this.#read = null;
+    const { text, newestMs } = await this.#signature();
+    // What changed while it was read may have been read or not: it is read once more.
+    this.#read = newestMs > readMs - COARSE_MS ? "" : text;
+    this.#seen = text;
   }
 
   stop(): void {
     clearInterval(this.#timer);
   }
 
-  async #begin(read: number): Promise<void> {
-    const timeOf = async (file: string): Promise<number> => {
-      try {
-        return (await stat(file)).mtimeMs;
-      } catch {
-        return Number.POSITIVE_INFINITY;
-      }
-    };
-    const times = await Promise.all(this.#files.map(timeOf));
-    if (times.every((time) => time <= read)) await this.follow(this.#files);
-    else this.#read ??= "";
-  }
-
   async #look(): Promise<void> {
     if (this.#looking || this.#read === null) return;
     this.#looking = true;
-    const now = await this.#signature();
+    const files = this.#files;
+    const { text: now } = await this.#signature();
     this.#looking = false;
+    // Others are followed since.
+    if (files !== this.#files || this.#read === null) return;
     const settled = now === this.#seen;
     this.#seen = now;
     if (!settled || now === this.#read) return;
@@ -70,17 +65,20 @@ export class FileWatch {
     this.#changed();
   }
 
-  async #signature(): Promise<string> {
+  async #signature(): Promise<{ readonly text: string; readonly newestMs: number }> {
+    let newestMs = Number.NEGATIVE_INFINITY;
     const parts = await Promise.all(
       this.#files.map(async (file) => {
         try {
-          const { dev, ino, size, mtimeNs } = await stat(file, { bigint: true });
+          const { dev, ino, size, mtimeNs, mtimeMs, ctimeMs } = await stat(file, { bigint: true });
+          newestMs = Math.max(newestMs, Number(mtimeMs), Number(ctimeMs));
           return `${dev} ${ino} ${size} ${mtimeNs}`;
         } catch (error) {
+          newestMs = Number.POSITIVE_INFINITY;
           return errnoOf(error) ?? "unknown";
         }
       }),
     );
-    return parts.join("\n");
+    return { text: parts.join("\n"), newestMs };
   }
 }

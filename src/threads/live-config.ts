@@ -126,6 +126,7 @@ export class LiveConfig {
 
   async #reload(why: string, always: boolean): Promise<Reloaded> {
     if (this.#path === null) return this.#refuse("this server was started without a configuration file", []);
+    const readMs = Date.now();
     const reading = await this.#read(this.#path);
     if (this.#stopped) return this.#refuse("the server is stopping", []);
     if (reading.kind === "wrong") {
@@ -137,7 +138,7 @@ export class LiveConfig {
     this.#stale = false;
     const unchanged = digest === this.#digest;
     if (!unchanged || always) this.#apply(loaded, digest, why, unchanged);
-    await this.#watch?.follow(loaded.files);
+    await this.#watch?.follow(loaded.files, readMs);
     return { kind: "applied", epoch: this.#epoch, warnings: loaded.warnings, needsRestart: this.#needsRestart };
   }
 

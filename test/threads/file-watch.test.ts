@@ -16,14 +16,15 @@ test("written, renamed over, swapped behind a link, gone, back: each is one chan
   }
   symlinkSync("v1/file", link);
   let changes = 0;
-  const watch = new FileWatch([plain, link], Date.now() + 1000, () => void changes++);
+  const readMs = Date.now() + 1000;
+  const watch = new FileWatch([plain, link], readMs, () => void changes++);
   const seen = async (what: string): Promise<void> => {
     const before = changes;
     await until(() => changes > before, what);
     assert.equal(changes, before + 1, what);
   };
   try {
-    await watch.follow([plain, link]);
+    await watch.follow([plain, link], readMs);
     const written = seen("a file that is written");
     writeFileSync(plain, "22");
     await written;
