@@ -1,3 +1,5 @@
+import type { Rate } from "../base/units.js";
+
 /**
  * The compiled configuration: what `config/compile.ts` makes of the written one. Plain data, so that it can be posted to
  * a worker. Durations are milliseconds, sizes bytes, absent options null; nothing here is parsed again.
@@ -129,6 +131,13 @@ export interface LogConfig {
   readonly maxSegmentDurationMs: number | null;
 }
 
+/** When a source is out of use for a while: after so many failures within the period. */
+export interface SuspendRule {
+  readonly failures: number;
+  readonly periodMs: number;
+  readonly durationMs: number;
+}
+
 /** `[[source]]`: an origin of connections. */
 export interface SourceConfig {
   readonly name: string;
@@ -136,6 +145,11 @@ export interface SourceConfig {
   readonly ehloDomain: string | null;
   readonly remotePort: number | null;
   readonly proxy: ProxyConfig | null;
+  /** Bind the address although no interface has it. */
+  readonly freeBind: boolean;
+  /** Null: never. */
+  readonly suspendWhenUnplumbed: SuspendRule | null;
+  readonly suspendWhenProxyUnhealthy: SuspendRule | null;
 }
 
 /** Where a proxy listens. */
@@ -217,6 +231,12 @@ export type ReconnectStrategy = "ConnectNextHost" | "TerminateSession" | "Reconn
 /** The options of one egress path, complete. */
 export interface PathConfig {
   readonly connectionLimit: number;
+  /** Limits by name that this path shares with every other one that names them. */
+  readonly additionalConnectionLimits: Readonly<Record<string, number>>;
+  readonly maxConnectionRate: Rate | null;
+  readonly sourceSelectionRate: Rate | null;
+  /** By name, shared as the limits are. */
+  readonly additionalSourceSelectionRates: Readonly<Record<string, Rate>>;
   readonly maxDeliveriesPerConnection: number;
   readonly maxReady: number;
   readonly consecutiveConnectionFailuresBeforeDelay: number;
