@@ -28,6 +28,7 @@ import { type Opened, ServerParts } from "./server/parts.js";
 import { DEFAULT_PROFILE } from "./sink/options.js";
 import { startSinkThread } from "./sink/sink-thread.js";
 import { checkFileLimit, shareFiles } from "./threads/descriptors.js";
+import type { LiveConfig } from "./threads/live-config.js";
 import { openHands } from "./threads/open-hands.js";
 import { openLog } from "./threads/open-log.js";
 import { reservePorts } from "./threads/reserve-ports.js";
@@ -127,6 +128,11 @@ export class Server {
       logDir: config.log.dir,
     };
     starting.over();
+  }
+
+  /** The configuration in force, and its reloads. */
+  get live(): LiveConfig {
+    return this.#parts.live;
   }
 
   // ── the end ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -40,7 +40,16 @@ const policy: Policy = {
   queue: () => queue,
   path: () => path,
   pool: (name) => ({ name, entries: [{ name: "unspecified", weight: 1 }] }),
-  source: (name) => ({ name, sourceAddress: null, ehloDomain: null, remotePort: null, proxy: null }),
+  source: (name) => ({
+    name,
+    sourceAddress: null,
+    ehloDomain: null,
+    remotePort: null,
+    proxy: null,
+    freeBind: false,
+    suspendWhenUnplumbed: null,
+    suspendWhenProxyUnhealthy: null,
+  }),
 };
 const router: Router = {
   route(name, _config, answer) {

@@ -34,7 +34,16 @@ const policy: Policy = {
   queue: () => queue,
   path: () => path,
   pool: () => pool,
-  source: (name) => ({ name, sourceAddress: null, ehloDomain: null, remotePort: null, proxy: null }),
+  source: (name) => ({
+    name,
+    sourceAddress: null,
+    ehloDomain: null,
+    remotePort: null,
+    proxy: null,
+    freeBind: false,
+    suspendWhenUnplumbed: null,
+    suspendWhenProxyUnhealthy: null,
+  }),
 };
 const router: Router = {
   route(name, _config, answer) {

@@ -11,6 +11,8 @@ import { errnoOf, Fault, messageOf } from "../base/fault.js";
 import type { HttpListenerConfig } from "../config/compiled.js";
 import { Access } from "./access.js";
 import { type MetricFamily, metricsJson, prometheusText } from "./metrics-text.js";
+import { addReadyQueueRoutes } from "./ready-queue-routes.js";
+import { addReloadRoutes, type ReloadAnswer } from "./reload-routes.js";
 import { addSpoolRoutes, type CompactedSpool } from "./spool-routes.js";
 
 /** What the listener asks the server. */
@@ -23,6 +25,10 @@ export interface AdminSource {
   /** Begins an orderly stop. */
   stop(): void;
   compactSpool(): Promise<CompactedSpool>;
+  /** Reads the configuration again. */
+  reload(): Promise<ReloadAnswer>;
+  /** One ready queue; null when there is none of that name. */
+  inspect(queue: string): object | null;
 }
 
 /** A listener that runs. */
@@ -74,6 +80,8 @@ function addRoutes(app: FastifyInstance, access: Access, source: AdminSource): v
   );
   app.get("/metrics.json", trusted, (_request, reply) => reply.send(metricsJson(source.metrics())));
   addSpoolRoutes(app, access, () => source.compactSpool());
+  addReloadRoutes(app, access, () => source.reload());
+  addReadyQueueRoutes(app, access, (name) => source.inspect(name));
   app.post("/api/admin/stop/v1", trusted, (_request, reply) => {
     source.stop();
     return reply.code(202).send({ stopping: true });

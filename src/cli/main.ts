@@ -8,6 +8,7 @@ import { addCheckCommand } from "./check.js";
 import { EX_USAGE } from "./config-argument.js";
 import { addGenerateCommand } from "./generate.js";
 import { addProxyCommand } from "./proxy.js";
+import { addReloadCommand } from "./reload.js";
 import { addSinkCommand } from "./sink.js";
 import { addSpoolCompactCommand } from "./spool-compact.js";
 import { addStartCommand } from "./start.js";
@@ -41,6 +42,7 @@ async function main(): Promise<void> {
   program.description("a mail transfer agent for people who send a lot of mail").version(version());
   addStartCommand(program, version());
   addCheckCommand(program);
+  addReloadCommand(program);
   addStopCommand(program);
   addSpoolCompactCommand(program);
   addTailCommand(program);

@@ -13,11 +13,13 @@ export function ignoreDebuggerSignal(tell: (line: string) => void): void {
 /** What ends in order when it is told to. */
 export interface Stoppable {
   stop(): Promise<void>;
+  /** Reads the configuration again. */
+  readonly live: { reload(why: string): Promise<unknown> };
 }
 
 /**
- * Listens to signals from now on: SIGINT and SIGTERM stop the server in order, more of them change nothing, SIGHUP does
- * nothing. One that comes before there is a server stops it as soon as it has started; another one then does not wait
+ * Listens to signals from now on: SIGINT and SIGTERM stop the server in order, more of them change nothing, SIGHUP
+ * has the configuration read again. One that comes before there is a server stops it as soon as it has started; another one then does not wait
  * for that and ends the process, which loses nothing either, but tells clients nothing.
  * @param tell is told of each signal.
  * @returns to be called with the server; false when it is stopping already.
@@ -36,7 +38,10 @@ export function stopOnSignals(tell: (line: string) => void): (server: Stoppable)
     stopping = true;
   };
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, stop);
-  process.on("SIGHUP", () => tell("SIGHUP: this version reads its configuration at the start only"));
+  process.on("SIGHUP", () => {
+    if (server === null) tell("SIGHUP: still starting, the configuration was read a moment ago");
+    else void server.live.reload("SIGHUP");
+  });
   return (started) => {
     server = started;
     if (stopping) void server.stop();

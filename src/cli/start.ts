@@ -6,6 +6,7 @@ import type { CompiledConfig, ListenAddress } from "../config/compiled.js";
 import { formatSocketAddress } from "../config/text-kinds.js";
 import type { ServerReady } from "../server/events.js";
 import { Server } from "../server.js";
+import { digestOf } from "../threads/config-reading.js";
 import { configPath, EX_CONFIG, loadOrExplain } from "./config-argument.js";
 import { pollEvery } from "./log-follow.js";
 import { writeReadyFile } from "./ready-file.js";
@@ -39,7 +40,9 @@ export function addStartCommand(program: Command, version: string): void {
 
 async function start(flags: StartFlags, version: string): Promise<number> {
   ignoreDebuggerSignal(notice);
-  const loaded = loadOrExplain(configPath(flags.config));
+  const path = configPath(flags.config);
+  const readMs = Date.now();
+  const loaded = loadOrExplain(path);
   if (loaded === null) return EX_CONFIG;
   const { config } = loaded;
   // A store that fails rejects promises that nobody holds; the shard has heard of it and refuses mail.
@@ -60,6 +63,7 @@ async function start(flags: StartFlags, version: string): Promise<number> {
   }
   const ended = new AbortController();
   if (serve(server)) {
+    server.live.watch(path, loaded, digestOf(loaded), readMs);
     process.stdout.write(banner(version, config, server.ready));
     if (flags.readyFile !== undefined && !(await announce(flags.readyFile, server))) return 1;
     if (flags.events ?? config.delivery.mode === "sandbox") showEvents(config.log.dir, ended.signal);

@@ -1,3 +1,4 @@
+import type { Rate } from "../base/units.js";
 import type { TlsVersion } from "./tls-options.js";
 
 /**
@@ -131,6 +132,13 @@ export interface LogConfig {
   readonly maxSegmentDurationMs: number | null;
 }
 
+/** When a source is out of use for a while: after so many failures within the period. */
+export interface SuspendRule {
+  readonly failures: number;
+  readonly periodMs: number;
+  readonly durationMs: number;
+}
+
 /** `[[source]]`: an origin of connections. */
 export interface SourceConfig {
   readonly name: string;
@@ -138,6 +146,11 @@ export interface SourceConfig {
   readonly ehloDomain: string | null;
   readonly remotePort: number | null;
   readonly proxy: ProxyConfig | null;
+  /** Bind the address although no interface has it. */
+  readonly freeBind: boolean;
+  /** Null: never. */
+  readonly suspendWhenUnplumbed: SuspendRule | null;
+  readonly suspendWhenProxyUnhealthy: SuspendRule | null;
 }
 
 /** Where a proxy listens. */
@@ -219,6 +232,12 @@ export type ReconnectStrategy = "ConnectNextHost" | "TerminateSession" | "Reconn
 /** The options of one egress path, complete. */
 export interface PathConfig {
   readonly connectionLimit: number;
+  /** Limits by name that this path shares with every other one that names them. */
+  readonly additionalConnectionLimits: Readonly<Record<string, number>>;
+  readonly maxConnectionRate: Rate | null;
+  readonly sourceSelectionRate: Rate | null;
+  /** By name, shared as the limits are. */
+  readonly additionalSourceSelectionRates: Readonly<Record<string, Rate>>;
   readonly maxDeliveriesPerConnection: number;
   readonly maxReady: number;
   readonly consecutiveConnectionFailuresBeforeDelay: number;

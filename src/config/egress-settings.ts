@@ -1,7 +1,8 @@
-import type { PoolConfig, SourceConfig } from "./compiled.js";
-import { duration, integer, type Kind, list, type Placed, placed } from "./kinds.js";
+import { isTable } from "./check.js";
+import type { PoolConfig, SourceConfig, SuspendRule } from "./compiled.js";
+import { duration, flag, integer, type Kind, list, type Placed, placed, rate } from "./kinds.js";
 import { proxySettings, readProxy } from "./proxy-settings.js";
-import { later, refused, required, setting, table } from "./table.js";
+import { later, required, setting, table } from "./table.js";
 import { ehloName, ipAddress, itemName } from "./text-kinds.js";
 
 const DAY = 86_400_000;
@@ -16,10 +17,56 @@ export const UNSPECIFIED_SOURCE: SourceConfig = {
   ehloDomain: null,
   remotePort: null,
   proxy: null,
+  freeBind: false,
+  suspendWhenUnplumbed: null,
+  suspendWhenProxyUnhealthy: null,
 };
 
 /** The pool that holds {@link UNSPECIFIED_SOURCE} alone. */
 export const UNSPECIFIED_POOL: PoolConfig = { name: UNSPECIFIED, entries: [{ name: UNSPECIFIED, weight: 1 }] };
+
+const TRIGGER = '"Immediate" or { Threshold = "N/period" }, such as { Threshold = "5/min" }';
+
+/** `"Immediate"`, or `{ Threshold = "N/period" }`: so many failures within the period. */
+function triggerKind(): Kind<Pick<SuspendRule, "failures" | "periodMs">> {
+  const threshold = rate();
+  return {
+    name: '"Immediate" or { Threshold }',
+    bounds: "",
+    schema: {
+      anyOf: [
+        { enum: ["Immediate"] },
+        {
+          type: "object",
+          required: ["Threshold"],
+          additionalProperties: false,
+          properties: { Threshold: { type: "string" } },
+        },
+      ],
+    },
+    read(value, at, check) {
+      if (value === "Immediate") return { failures: 1, periodMs: 1000 };
+      if (!isTable(value)) return check.wrong(at, value, TRIGGER);
+      for (const key of Object.keys(value)) {
+        if (key !== "Threshold") return check.unknownKey([...at, key], ["Threshold"]);
+      }
+      const read = threshold.read(value["Threshold"], [...at, "Threshold"], check);
+      return read === undefined ? undefined : { failures: read.quantity, periodMs: read.periodSeconds * 1000 };
+    },
+    print: () => "",
+  };
+}
+
+const suspend = {
+  trigger: required("trigger", triggerKind(), { about: TRIGGER }),
+  duration: required("duration", duration({ min: 1000, max: DAY }), { about: "how long the source is out of use" }),
+};
+
+const suspendTable: Kind<SuspendRule> = table(Object.values(suspend), (reader) => {
+  const trigger = reader.given(suspend.trigger);
+  const durationMs = reader.given(suspend.duration);
+  return trigger === undefined || durationMs === undefined ? undefined : { ...trigger, durationMs };
+});
 
 const cacheLife = later("ttl", duration({ min: 0, max: DAY }), "Sources and pools are live; nothing is cached.");
 
@@ -41,8 +88,18 @@ const source = {
   }),
   ttl: cacheLife,
   ...proxySettings,
-  unplumbed: refused("suspend_when_unplumbed", "suspension of a source by its health"),
-  unhealthy: refused("suspend_when_proxy_unhealthy", "suspension of a source by its health"),
+  freeBind: setting("free_bind", flag(), {
+    fallback: false,
+    about: "Use the address although no interface has it (yet): the network routes it here.",
+  }),
+  unplumbed: setting("suspend_when_unplumbed", suspendTable, {
+    fallback: null,
+    about: "Takes the source out for a while when no interface, here or at its proxy, has its address.",
+  }),
+  unhealthy: setting("suspend_when_proxy_unhealthy", suspendTable, {
+    fallback: null,
+    about: "Takes the source out for a while when its proxy fails.",
+  }),
 };
 
 /** `[[source]]`: an address to send from. */
@@ -57,6 +114,9 @@ export const sourceTable: Kind<SourceConfig> = table(Object.values(source), (rea
     ehloDomain: reader.get(source.ehloDomain),
     remotePort: reader.get(source.remotePort),
     proxy,
+    freeBind: reader.get(source.freeBind),
+    suspendWhenUnplumbed: reader.get(source.unplumbed),
+    suspendWhenProxyUnhealthy: reader.get(source.unhealthy),
   };
 });
 

@@ -160,6 +160,7 @@ const http = {
     about: "Address and port; port 0 lets the system choose.",
   }),
   trustedHosts: setting("trusted_hosts", list(network(), networks), {
+    reload: "start",
     fallback: ["127.0.0.1", "::1"] as readonly string[],
     about: "Networks of clients that may do everything without authentication.",
   }),

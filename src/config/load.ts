@@ -1,12 +1,13 @@
 import { closeSync, existsSync, fstatSync, openSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { causeOf, errnoOf, Fault, messageOf } from "../base/fault.js";
-import { Check } from "./check.js";
+import { Check, isTable } from "./check.js";
 import { compile } from "./compile.js";
 import type { CompiledConfig, ShapingRules } from "./compiled.js";
 import { parseDocument, readBounded } from "./document.js";
 import { readNodeId } from "./node-id.js";
 import { formatProblems, inFileOrder, type Problem, Problems, quote } from "./problems.js";
+import type { WrittenValues } from "./restart.js";
 import { rootTable, type WrittenConfig } from "./settings.js";
 import { ShapingFiles } from "./shaping-files.js";
 
@@ -18,6 +19,8 @@ export interface LoadedConfig {
   readonly warnings: readonly Problem[];
   /** Every file that took part, absolute: a change of one of them asks for a reload. */
   readonly files: readonly string[];
+  /** The server's file as written: what is compared to tell what a restart is needed for. */
+  readonly written: WrittenValues;
 }
 
 /** A configuration that cannot be used; the message has one line per problem. */
@@ -60,7 +63,7 @@ export function loadConfig(path: string, env: NodeJS.ProcessEnv = process.env): 
       written.check.error(["dns", "hosts_file"], `file ${quote(hostsFile)} cannot be read (${errno})`);
   }
   if (problems.errors.length > 0) throw invalid(problems);
-  return { config, warnings: inFileOrder(problems.warnings), files };
+  return { config, warnings: inFileOrder(problems.warnings), files, written: written.values };
 }
 
 /** Why the system would not let us read a file, null when it does. What it holds is not looked at here. */
@@ -89,6 +92,7 @@ export function findConfig(argv: readonly string[], env: NodeJS.ProcessEnv): str
 interface ServerFile {
   readonly config: WrittenConfig;
   readonly check: Check;
+  readonly values: WrittenValues;
 }
 
 function readServerFile(path: string, env: NodeJS.ProcessEnv, problems: Problems): ServerFile | undefined {
@@ -103,7 +107,9 @@ function readServerFile(path: string, env: NodeJS.ProcessEnv, problems: Problems
   if (document === undefined) return undefined;
   const check = new Check(path, dirname(resolve(path)), document.lines, problems, env);
   const config = rootTable.read(document.values, [], check);
-  return config === undefined ? undefined : { config, check };
+  // What is no table has been reported.
+  const values = isTable(document.values) ? document.values : {};
+  return config === undefined ? undefined : { config, check, values };
 }
 
 function readShapingFiles(

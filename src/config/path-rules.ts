@@ -39,6 +39,11 @@ export class PathRules {
     return [...this.#rollup.keys()];
   }
 
+  /** The site that was learnt of a rollup domain; null when none was. */
+  siteOf(domain: string): string | null {
+    return this.#siteOfDomain.get(domain) ?? null;
+  }
+
   /**
    * Tells the site that the mail of a rollup domain goes to; to be repeated when it changes, null when it has none (any
    * more). Returns whether an answer of {@link resolve} may have changed. Domains without such a block are ignored.

@@ -11,6 +11,10 @@ const DAY = 86_400_000;
 /** What an egress path does when no shaping rule says otherwise. */
 export const PATH_DEFAULTS: PathConfig = {
   connectionLimit: 32,
+  additionalConnectionLimits: {},
+  maxConnectionRate: null,
+  sourceSelectionRate: null,
+  additionalSourceSelectionRates: {},
   maxDeliveriesPerConnection: 1024,
   maxReady: 1024,
   consecutiveConnectionFailuresBeforeDelay: 100,
@@ -41,11 +45,26 @@ export const PATH_DEFAULTS: PathConfig = {
 
 const option = optionsOf(PATH_DEFAULTS);
 const timeout = duration({ min: 10, max: DAY });
+const named = (what: string) => ({ what, read: (written: string) => written, max: 1000 });
 const networks = list(network(), { what: "networks" });
 
 /** The options of an egress path that are in force. */
 export const pathOptions: readonly Option<PathConfig>[] = [
   option("connection_limit", "connectionLimit", limit({ max: 100_000 }), "Most connections of one path at once."),
+  option(
+    "additional_connection_limits",
+    "additionalConnectionLimits",
+    mapOf(limit({ max: 100_000 }), named("limits")),
+    "Limits by name: every connection counts towards each, over all paths that name it.",
+  ),
+  option("max_connection_rate", "maxConnectionRate", rate(), "Most new connections of one path."),
+  option("source_selection_rate", "sourceSelectionRate", rate(), "How often this source may be chosen for this site."),
+  option(
+    "additional_source_selection_rates",
+    "additionalSourceSelectionRates",
+    mapOf(rate(), named("rates")),
+    "Rates of choice by name, shared by all paths that name them.",
+  ),
   option(
     "max_deliveries_per_connection",
     "maxDeliveriesPerConnection",
@@ -115,20 +134,15 @@ export const pathOptions: readonly Option<PathConfig>[] = [
   ...pathTlsOptions,
 ];
 
-const named = (what: string) => ({ what, read: (written: string) => written, max: 1000 });
 const memory = choice("ShrinkDataAndMeta", "ShrinkData", "NoShrink");
 const wakeUp = choice("Aggressive", "Relaxed");
 
 /** Options of an egress path whose feature does not exist yet. */
 export const laterPathSettings: readonly Setting<unknown, undefined>[] = [
   ...laterTlsSettings,
-  later("additional_connection_limits", mapOf(limit({ max: 100_000 }), named("limits")), "More named limits."),
   later("system_shutdown_timeout", timeout, "Grace for sessions at a stop."),
-  later("max_connection_rate", rate(), "New connections."),
   later("max_message_rate", rate(), "Messages."),
   later("additional_message_rate_throttles", mapOf(rate(), named("rates")), "More named rates."),
-  later("source_selection_rate", rate(), "Choices of this source."),
-  later("additional_source_selection_rates", mapOf(rate(), named("rates")), "More named rates of choice."),
   later("max_recipients_per_batch", integer({ min: 1, max: 100_000 }), "Recipients in one transaction.", [1]),
   later("use_lmtp", flag(), "LMTP instead of SMTP.", [false]),
   later("refresh_interval", duration({ min: SECOND, max: DAY }), "Rules are live; nothing is refreshed."),

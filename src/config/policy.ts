@@ -9,17 +9,20 @@ export interface ConfigPolicy {
   queue(name: QueueIdentity): QueueConfig;
   path(domain: string, source: string, site: string): PathConfig;
   pool(name: string): PoolConfig;
-  source(name: string): SourceConfig;
+  /** Null when the configuration does not have it. */
+  source(name: string): SourceConfig | null;
   /** Domains of shaping blocks whose sites want to be known. */
   readonly rollupDomains: readonly string[];
+  /** What was learnt of a rollup domain's site, null when nothing was. */
+  siteOf(domain: string): string | null;
   /** See {@link PathRules.learnSite}. */
   learnSite(domain: string, site: string | null): boolean;
 }
 
 /**
- * Makes the answers of one compiled configuration. Pools and sources have been checked, so asking for one that does not
- * exist is a bug.
- * @throws {Panic} from `pool` and `source` for a name that the configuration does not have.
+ * Makes the answers of one compiled configuration. Pools have been checked, so asking for one that does not exist is a
+ * bug.
+ * @throws {Panic} from `pool` for a name that the configuration does not have.
  */
 export function compilePolicy(config: CompiledConfig): ConfigPolicy {
   const queues = new QueueRules(config.queues);
@@ -34,12 +37,9 @@ export function compilePolicy(config: CompiledConfig): ConfigPolicy {
       assert(pool !== undefined, "a pool that the configuration does not have");
       return pool;
     },
-    source(name) {
-      const source = sources.get(name);
-      assert(source !== undefined, "a source that the configuration does not have");
-      return source;
-    },
+    source: (name) => sources.get(name) ?? null,
     rollupDomains: paths.rollupDomains,
+    siteOf: (domain) => paths.siteOf(domain),
     learnSite: (domain, site) => paths.learnSite(domain, site),
   };
 }

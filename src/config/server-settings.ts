@@ -121,6 +121,7 @@ const spool = {
     about: "Directory of the spool; relative to `data_dir`.",
   }),
   durability: setting("durability", choice<Durability>("flushed", "committed", "deferred"), {
+    reload: "start",
     fallback: "flushed" as const,
     about:
       'What is true when a message is accepted: "flushed": it is on disk; "committed": it survives a crash of the process; "deferred": it is in memory, and stored as with "committed" when its first attempt fails or does not begin within `deferred_wait`.',
@@ -138,10 +139,12 @@ const spool = {
       'With durability "deferred": most bytes of accepted messages that a worker holds in memory only. Beyond, a message is stored before it is accepted, as with "committed".',
   }),
   minFreeSpace: setting("min_free_space", freeLimit(), {
+    reload: "start",
     fallback: { fraction: 0.1 },
     about: "Free space of the spool's file system below which no mail is accepted.",
   }),
   minFreeInodes: setting("min_free_inodes", freeLimit(), {
+    reload: "start",
     fallback: { fraction: 0.1 },
     about: "Free inodes of the spool's file system below which no mail is accepted.",
   }),
@@ -151,6 +154,7 @@ const spool = {
     about: "Most messages that may wait on this node; one more is answered 452.",
   }),
   compactAfter: setting("compact_after", duration({ min: 0, max: 366 * DAY }), {
+    reload: "start",
     fallback: 10 * MINUTE,
     about:
       "How long three quarters of a shard's file, and 64 MiB at least, must have been free before the file is compacted by itself; 0: only by `spool-compact`.",
@@ -221,10 +225,12 @@ const log = {
     about: "Directory of the log files; relative to `data_dir`.",
   }),
   maxFileSize: setting("max_file_size", size({ min: 4096, max: 1e15 }), {
+    reload: "start",
     fallback: 1_000_000_000,
     about: "Size at which a new log file is begun.",
   }),
   maxSegmentDuration: setting("max_segment_duration", duration({ min: SECOND, max: 366 * DAY }), {
+    reload: "start",
     fallback: null,
     about: "Age at which a new log file is begun.",
   }),

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import type { Clock } from "../base/clock.js";
 import type { CompiledConfig } from "../config/compiled.js";
 import type { TlsOutcome } from "../protocol/tls-policy.js";
+import type { Lookups } from "./mx.js";
 import type { Resolver } from "./resolver.js";
 import { policyFetcher } from "./sts-fetch.js";
 import { openStsFile } from "./sts-file.js";
@@ -19,22 +20,24 @@ export const POLICY_FILE = "mta-sts.policies";
 
 /**
  * The policies that the configuration describes, with what was kept of the last run; null when they are switched off.
+ * @param resolver the one that is asked now: a reload puts another in its place.
  * @throws {Fault} `config.unreadable`, `config.invalid` for the file of authorities.
  */
 export function openPolicies(
   config: CompiledConfig,
   clock: Clock,
-  resolver: Resolver,
+  resolver: () => Resolver,
   events: { notice(line: string): void; report(outcome: TlsOutcome): void },
 ): Policies | null {
   if (!config.mtaSts.enabled) return null;
-  const fetch = policyFetcher(config.mtaSts, resolver);
+  const lookups: Lookups = { lookup: (name, type) => resolver().lookup(name, type) };
+  const fetch = policyFetcher(config.mtaSts, lookups);
   const table = new StsTable(clock, config.mtaSts.maxPolicies);
   const file = openStsFile(join(config.node.dataDir, POLICY_FILE), table, (line) => events.notice(line));
   const policies = new StsPolicies({
     clock,
-    lookups: resolver,
-    isStatic: (name, type) => resolver.isStatic(name, type),
+    lookups,
+    isStatic: (name, type) => resolver().isStatic(name, type),
     fetch,
     table,
     changed: () => file.changed(),

@@ -8,7 +8,7 @@
  * On failure an answer of kind `failed`, whose reason ends up in log records
  */
 import type { Clock } from "../base/clock.js";
-import type { CompiledConfig, ListenAddress, MxListEntry, QueueConfig } from "../config/compiled.js";
+import type { CompiledConfig, DnsConfig, ListenAddress, MxListEntry, QueueConfig } from "../config/compiled.js";
 import type { Route } from "../protocol/messages.js";
 import type { QueueName } from "../protocol/queue-name.js";
 import type { TlsOutcome } from "../protocol/tls-policy.js";
@@ -30,7 +30,9 @@ export interface RouterEvents {
 
 /** See the file's header. */
 export class MxRouter {
-  readonly #resolver: Resolver;
+  #resolver: Resolver;
+  readonly #clock: Clock;
+  readonly #meter: Meter;
   readonly #policies: Policies | null;
   readonly #sink: ListenAddress | null;
   readonly #ownNames: readonly string[];
@@ -48,9 +50,11 @@ export class MxRouter {
     events: RouterEvents,
     meter: Meter = NO_METER,
   ) {
+    this.#clock = clock;
+    this.#meter = meter;
     this.#resolver = openResolver(config.dns, clock, meter);
     // The sandbox asks nobody.
-    this.#policies = sink === null ? openPolicies(config, clock, this.#resolver, events) : null;
+    this.#policies = sink === null ? openPolicies(config, clock, () => this.#resolver, events) : null;
     this.#sink = sink;
     this.#ownNames = [config.node.hostname, ...config.smtpListeners.map((listener) => listener.hostname)];
     this.#events = events;
@@ -89,6 +93,11 @@ export class MxRouter {
   /** Asks for no more policies, and writes what has changed of them. */
   async stop(): Promise<void> {
     await this.#policies?.stop();
+  }
+
+  /** A reload: other servers are asked from now on, for policies too; those that are known stay. */
+  reconfigure(config: DnsConfig): void {
+    this.#resolver = openResolver(config, this.#clock, this.#meter);
   }
 
   /** Memory is scarce: forgets every answer. */

@@ -1,5 +1,5 @@
 import type { PathId, Row, ShardIndex, SpoolKey } from "../base/brands.js";
-import type { PathConfig, ProxyConfig } from "../config/compiled.js";
+import type { DnsConfig, PathConfig, ProxyConfig, SmtpListenerConfig } from "../config/compiled.js";
 import type { DelayReason, RecordKind, ResponseText } from "./records.js";
 import type { StsState, TlsCount } from "./tls-policy.js";
 
@@ -52,6 +52,8 @@ export interface PathDefinition {
     readonly name: string;
     /** Local address to bind, null for the system's choice. */
     readonly address: string | null;
+    /** Bind it although no interface has it. */
+    readonly freeBind: boolean;
     readonly ehloDomain: string | null;
     readonly remotePort: number | null;
     readonly proxy: ProxyConfig | null;
@@ -147,6 +149,8 @@ export type DownMessage =
   | { readonly kind: "listen" }
   /** Stop accepting; answer 421; finish what is in hand; then report `stopped`. */
   | { readonly kind: "stop"; readonly deadlineMs: number }
+  /** A reload has changed these: for clients that connect from now on, and questions asked from now on. */
+  | { readonly kind: "reconfigure"; readonly listeners: readonly SmtpListenerConfig[]; readonly dns: DnsConfig }
   /** Compact every shard, one after the other; each is answered with `compacted`. */
   | { readonly kind: "compact"; readonly request: number }
   /** Log segment to write to from now on. */

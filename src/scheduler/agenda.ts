@@ -1,5 +1,6 @@
 import { Alarms } from "./alarms.js";
 import type { EgressPath } from "./egress-path.js";
+import type { EgressSource } from "./egress-source.js";
 import { Chain } from "./links.js";
 import type { ScheduledQueue } from "./scheduled-queue.js";
 
@@ -19,5 +20,10 @@ export class Agenda {
   readonly failing = new Chain<EgressPath>();
   /** Paths that may open no session because of the limit of all sessions, the one that has waited longest first. */
   readonly held = new Chain<EgressPath>();
+  /** Paths some or all of whose ready messages must go back: suspended, retired, or with too many of them. */
+  readonly withdrawing = new Chain<EgressPath>();
+  /** Queues that wait for a time, see `parking.ts`. */
+  readonly queueAlarms = new Alarms<ScheduledQueue>();
   readonly pathAlarms = new Alarms<EgressPath>();
+  readonly sourceAlarms = new Alarms<EgressSource>();
 }

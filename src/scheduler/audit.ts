@@ -67,6 +67,9 @@ function auditQueue(core: Core, queue: ScheduledQueue, listed: Uint8Array): void
   if (queue.due.length > 0 && queue.hold === "none") {
     assert(queue.agendaLink.chain === agenda.promotable, "a queue with due messages is on the agenda");
   }
+  if (queue.resumeMs !== Number.POSITIVE_INFINITY) {
+    assert(queue.alarm.atMs <= queue.resumeMs, "a queue that waits for a time has a timer");
+  } else assert(queue.hold !== "throttled", "a throttled queue knows until when");
   assert(queue.hold !== "route" || queue.asking, "a queue that waits for its route has asked");
   let ready = 0;
   for (const lane of queue.lanes) {
@@ -76,7 +79,8 @@ function auditQueue(core: Core, queue: ScheduledQueue, listed: Uint8Array): void
     for (const list of lane.lists) length += walk(core, list, State.ready, listed);
     assert(length === lane.length, "a lane knows its length");
     assert(lane.activeLink.linked === length > 0, "a lane with messages is in its path's round");
-    assert(queue.hold !== "parked" || lane.parked, "a parked queue waits behind each of its paths");
+    const timed = queue.resumeMs !== Number.POSITIVE_INFINITY;
+    assert(queue.hold !== "parked" || lane.parked || timed, "a parked queue waits behind each of its paths");
     assert(queue.hold === "parked" || !lane.parked, "only parked queues wait behind paths");
     ready += length;
   }
@@ -86,12 +90,21 @@ function auditQueue(core: Core, queue: ScheduledQueue, listed: Uint8Array): void
 function auditPath(core: Core, path: EgressPath): void {
   const { agenda } = core;
   const { ready } = path;
-  assert(ready.length <= path.config.maxReady && ready.reserved === 0, "a ready queue holds max_ready at most");
+  const most = path.source.isSuspended(core.nowMs) ? 0 : ready.capacity;
+  assert(
+    (ready.length <= most || path.withdrawLink.chain === agenda.withdrawing) && ready.reserved === 0,
+    "a ready queue holds max_ready at most, or gives back",
+  );
+  assert(path.epoch !== core.epoch || path.retired || ready.capacity === path.config.maxReady, "max_ready is in force");
+  if (path.source.reason !== "none") {
+    assert(path.source.alarm.atMs <= path.source.suspendedUntilMs, "a suspension ends by a timer");
+  }
+  assert(path.waitsFor === null || path.ready.length > 0 || path.serviceLink.linked, "who waits for a limit needs it");
   assert(
     ready.length === ready.backlog.reduce((sum, count) => sum + count, 0),
     "the backlog by worker is the ready queue",
   );
-  assert(path.sessions <= path.config.connectionLimit, "connection_limit holds");
+  assert(path.sessions <= Math.max(path.sessionLimit, path.tolerated), "connection_limit holds");
   if (ready.parked > 0 && ready.room > 0 && !path.failing) {
     assert(path.roomyLink.chain === agenda.roomy, "a path with room and parked queues is known as such");
   }
@@ -102,8 +115,9 @@ function auditPath(core: Core, path: EgressPath): void {
   const stuck = ready.length > 0 && path.sessions === 0 && !core.stopping;
   const anybody = core.workers.ports.some((port) => port !== null);
   if (stuck && anybody && !path.failing) {
-    const awaited = path.alarm.slot >= 0 || path.heldLink.linked;
-    assert(path.serviceLink.linked || awaited, "a path with messages and no session is looked after");
+    const { serviceLink, withdrawLink, heldLink, alarm, waitsFor } = path;
+    const awaited = alarm.slot >= 0 || withdrawLink.linked || heldLink.linked || waitsFor !== null;
+    assert(serviceLink.linked || awaited, "a path with messages and no session is looked after");
   }
 }
 
@@ -118,6 +132,7 @@ function auditOwed(core: Core, listed: Uint8Array): void {
 
 function auditSessions(core: Core): void {
   let closing = 0;
+  const leased = new Map<string, number>();
   const perPath = new Map<EgressPath, { all: number; closing: number }>();
   for (const session of core.sessions.all()) {
     const seen = perPath.get(session.path) ?? { all: 0, closing: 0 };
@@ -127,6 +142,7 @@ function auditSessions(core: Core): void {
       closing++;
     }
     perPath.set(session.path, seen);
+    for (const { name } of session.claims) leased.set(name, (leased.get(name) ?? 0) + 1);
     const inHand = session.row !== 0;
     assert(inHand === (session.state === "opening" || session.state === "busy"), "a session is busy with a message");
     assert(session.freeLink.linked === (session.state === "idle"), "an idle session is free or leaves");
@@ -142,6 +158,9 @@ function auditSessions(core: Core): void {
   }
   assert(perPath.size === 0, "every session's path exists");
   assert(core.sessions.closing === closing, "closing sessions are counted");
+  for (const [name, count] of leased) assert(core.leases.used(name) === count, "leases are those of the sessions");
+  const all = [...leased.values()].reduce((sum, count) => sum + count, 0);
+  assert(core.leases.total === all, "no lease without a session");
 }
 
 /** Follows a list, checks its links and its length, and marks its rows. */

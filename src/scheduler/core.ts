@@ -1,8 +1,12 @@
 import type { ShardIndex } from "../base/brands.js";
 import type { Clock } from "../base/clock.js";
 import type { Random } from "../base/random.js";
+import { Leases } from "../shaping/leases.js";
+import { ThrottleBook } from "../shaping/throttle.js";
 import { Agenda } from "./agenda.js";
 import { Counters } from "./counters.js";
+import type { EgressPath } from "./egress-path.js";
+import { SourceBook } from "./egress-source.js";
 import { MessageTable } from "./message-table.js";
 import { PathBook } from "./path-book.js";
 import { Placement } from "./placement.js";
@@ -41,6 +45,13 @@ export class Core {
   readonly paths: PathBook;
   readonly placement: Placement;
   readonly suspects: Suspects;
+  readonly policy: Policy;
+  readonly sources: SourceBook;
+  readonly throttles = new ThrottleBook();
+  readonly leases = new Leases<EgressPath>();
+  /** Counts the configurations that have been in force. */
+  epoch = 0;
+  readonly #startMs: number;
   /** The steady clock at the start of this turn. */
   nowMs: number;
   /** A worker's ring was full in this turn: what waits for it must be tried again soon. */
@@ -54,14 +65,22 @@ export class Core {
     this.clock = parts.clock;
     this.random = parts.random;
     this.nowMs = parts.clock.steadyMs();
+    this.#startMs = this.nowMs;
     this.table = new MessageTable(parts.capacity);
     this.wheel = new TimerWheel(this.table, this.nowMs);
     this.workers = new Workers(parts.ports, parts.shards);
     this.sessions = new SessionBook(this.workers.count);
-    this.queues = new QueueBook(parts.policy, this.workers.count);
-    this.paths = new PathBook(parts.policy, this.table, this.agenda, this.workers);
+    this.queues = new QueueBook(parts.policy, this.agenda, this.workers.count);
+    this.policy = parts.policy;
+    this.sources = new SourceBook(parts.policy);
+    this.paths = new PathBook(this);
     this.placement = new Placement(this);
     this.suspects = parts.suspects ?? NO_SUSPECTS;
+  }
+
+  /** The time of this turn for throttles: microseconds since the start, so that fractions of one stay exact. */
+  get nowUs(): number {
+    return (this.nowMs - this.#startMs) * 1000;
   }
 
   /** Notes that a ring was full. */

@@ -24,6 +24,12 @@ export class Counters {
   putOff = 0;
   parked = 0;
   woken = 0;
+  /** Times that a queue had to wait because no source of its pool might be chosen. */
+  throttled = 0;
+  /** Times that a path could open no session because of `max_connection_rate`. */
+  connectionsThrottled = 0;
+  /** Times that a path could open no session because a shared limit had no lease left. */
+  connectionsLimited = 0;
   sessionsOpened = 0;
   /** Times that a path could open no session because of the limit of open files (`FileLimitReached`). */
   heldBack = 0;

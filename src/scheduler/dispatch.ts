@@ -88,8 +88,10 @@ export class Dispatch {
   #serve(path: EgressPath): number {
     const { stopping, paths, nowMs } = this.#core;
     this.#closeLeaving(path);
-    const usable = !stopping && !path.failing && !pathSuspended(path);
+    const usable = !stopping && !path.failing && !pathSuspended(path, nowMs);
     const handedOut = usable ? this.#useFree(path) + this.#openMore(path) : 0;
+    // What was kept for it and what it does not need is another's.
+    if (path.waitsFor !== null && !(usable && this.#waits(path))) paths.stopWaiting(path);
     this.#closeIdle(path);
     paths.tend(path, nowMs);
     return handedOut;
@@ -119,11 +121,12 @@ export class Dispatch {
   }
 
   #openMore(path: EgressPath): number {
-    const { agenda, nowMs, sessions } = this.#core;
-    const { connectionLimit } = path.config;
-    const ideal = idealSessions(path.ready.length, connectionLimit);
+    const { agenda, nowMs, sessions, leases, paths } = this.#core;
+    const { sessionLimit } = path;
     let opened = 0;
-    while (path.ready.length > 0 && path.sessions - path.closing < ideal && path.sessions < connectionLimit) {
+    // Each one opened takes its first message at once, so the number is that of the beginning.
+    const ideal = idealSessions(path.ready.length, sessionLimit);
+    while (path.ready.length > 0 && path.serving < ideal && path.sessions < sessionLimit) {
       if (nowMs < path.restUntilMs) {
         agenda.pathAlarms.ringBy(path.alarm, path.restUntilMs);
         break;
@@ -133,11 +136,18 @@ export class Dispatch {
         agenda.held.ensure(path.heldLink);
         break;
       }
+      if (this.#isThrottled(path)) break;
       const port = this.#workerFor(path);
-      if (port === null) break;
+      if (port === null || !this.#lease(path)) break;
       const row = this.#choose(path, port.index);
-      if (row === 0) break;
-      const session = sessions.open(path, port.index);
+      if (row === 0) {
+        // All that was ready killed twice meanwhile.
+        leases.free(path.limits.claims);
+        paths.callNext(path.limits.claims);
+        break;
+      }
+      path.limits.connecting?.take(this.#core.nowUs);
+      const session = sessions.open(path, port.index, nowMs);
       path.sessions++;
       this.#core.counters.sessionsOpened++;
       port.open(session.id, path.definition.id);
@@ -154,10 +164,48 @@ export class Dispatch {
     return row;
   }
 
+  /** Whether it still waits for a lease that it was not called for. */
+  #waits(path: EgressPath): boolean {
+    return path.waitsFor !== null && path.ready.length > 0 && this.#core.leases.waits(path.waitsFor, path);
+  }
+
+  /** `max_connection_rate`: no token now means one timer for the next. */
+  #isThrottled(path: EgressPath): boolean {
+    const { agenda, nowMs, counters } = this.#core;
+    const waitUs = path.limits.connecting?.waitUs(this.#core.nowUs) ?? 0;
+    if (waitUs === 0) {
+      path.throttledSinceMs = 0;
+      return false;
+    }
+    if (path.throttledSinceMs === 0) path.throttledSinceMs = nowMs;
+    counters.connectionsThrottled++;
+    agenda.pathAlarms.ringBy(path.alarm, nowMs + Math.ceil(waitUs / 1000));
+    return true;
+  }
+
+  /** One lease of each shared limit, or a place among those who wait for the one that is exhausted. */
+  #lease(path: EgressPath): boolean {
+    const { leases, nowMs, counters } = this.#core;
+    const { claims } = path.limits;
+    if (claims.length === 0) return true;
+    const refused = leases.take(claims, path);
+    if (refused?.name !== path.waitsFor) this.#core.paths.stopWaiting(path);
+    if (refused === null) {
+      path.limitedSinceMs = 0;
+      return true;
+    }
+    leases.wait(refused, path);
+    if (path.waitsFor === null) path.limitedSinceMs = nowMs;
+    path.waitsFor = refused.name;
+    counters.connectionsLimited++;
+    return false;
+  }
+
   #handOver(row: Row, session: Session, port: WorkerPort): void {
     const { table, placement } = this.#core;
     placement.handOver(row, session.id);
     session.row = row;
+    session.progressMs = this.#core.nowMs;
     port.deliver(session.id, row, table.shard[row] as ShardIndex, table.key[row] as SpoolKey, table.attempts[row]);
   }
 
@@ -169,7 +217,7 @@ export class Dispatch {
     for (let worker = 0; worker < workers.count; worker++) {
       const port = workers.ports[worker];
       if (port === null || (best !== null && !this.#isBetter(path, port.index, best.index))) continue;
-      const has = port.room() >= KEPT_ROOM + OPENING_FRAMES && (path.defined[worker] || port.roomForRare());
+      const has = port.room() >= KEPT_ROOM + OPENING_FRAMES && (path.isKnownTo(port.index) || port.roomForRare());
       if (has) best = port;
       else full = true;
     }

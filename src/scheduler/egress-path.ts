@@ -1,8 +1,12 @@
+import type { WorkerIndex } from "../base/brands.js";
 import type { PathConfig } from "../config/compiled.js";
+import { CloseReason } from "../protocol/layout/frames.js";
 import type { PathDefinition } from "../protocol/messages.js";
 import { Alarm } from "./alarms.js";
+import type { EgressSource } from "./egress-source.js";
 import { Chain, Link } from "./links.js";
 import type { MessageTable } from "./message-table.js";
+import { NO_LIMITS, type PathLimits } from "./path-limits.js";
 import { ReadyQueue } from "./ready-queue.js";
 import type { Session } from "./session.js";
 
@@ -19,13 +23,32 @@ const LONGEST_REST_MS = 30_000;
  * On failure:  too many connection failures in a row fail the whole ready queue (`dispatch.ts`).
  *
  * Its options are those of the first queue that came this way; queues of other domains with the same hosts share them.
+ * A reload gives it others (`renewal.ts`).
  */
 export class EgressPath {
-  readonly definition: PathDefinition;
-  readonly config: PathConfig;
+  definition: PathDefinition;
+  config: PathConfig;
+  readonly source: EgressSource;
+  /** The domain whose queue came first: what the shaping rules are asked for. */
+  readonly domain: string;
   /** Identity: source and exact host set. */
   readonly key: string;
   readonly ready: ReadyQueue;
+  limits: PathLimits = NO_LIMITS;
+  /** The configuration that its options come from. */
+  epoch = 0;
+  /** Counts up whenever its sessions must be replaced, because they connect from elsewhere or otherwise now. */
+  generation = 0;
+  /** Its source is not in the configuration any more: it empties itself and goes. */
+  retired = false;
+  /** Sessions that a reload found above `connection_limit`, and which have not ended yet. */
+  tolerated = 0;
+  /** The name of the shared limit that it waits for, null for none. */
+  waitsFor: string | null = null;
+  /** Since when it would open a session and may not by `max_connection_rate`, steady clock ms; 0 when it may. */
+  throttledSinceMs = 0;
+  /** Since when it waits for {@link waitsFor}, steady clock ms. */
+  limitedSinceMs = 0;
 
   /** Sessions that exist, closing ones included. */
   sessions = 0;
@@ -45,6 +68,8 @@ export class EgressPath {
 
   /** By worker: whether it has been told of this path. */
   readonly defined: boolean[];
+  /** By worker: whether what it was told is not true any more. */
+  readonly outdated: boolean[];
   gone = false;
   /** Since when it has neither messages nor sessions, steady clock ms. */
   idleSinceMs = 0;
@@ -53,16 +78,30 @@ export class EgressPath {
   /** Among the paths that wait for others' sessions to end. */
   readonly heldLink = new Link<EgressPath>(this);
   readonly failingLink = new Link<EgressPath>(this);
+  /** Among the paths whose ready messages must go back, all or some of them. */
+  readonly withdrawLink = new Link<EgressPath>(this);
+  /** Among its source's paths. */
+  readonly sourceLink = new Link<EgressPath>(this);
   /** Among the paths that are idle. */
   readonly idleLink = new Link<EgressPath>(this);
   readonly alarm = new Alarm<EgressPath>(this);
 
-  constructor(definition: PathDefinition, key: string, table: MessageTable, workers: number) {
+  constructor(
+    definition: PathDefinition,
+    source: EgressSource,
+    domain: string,
+    key: string,
+    table: MessageTable,
+    workers: number,
+  ) {
     this.definition = definition;
     this.config = definition.config;
+    this.source = source;
+    this.domain = domain;
     this.key = key;
     this.ready = new ReadyQueue(table, definition.config.maxReady, workers);
     this.defined = new Array<boolean>(workers).fill(false);
+    this.outdated = new Array<boolean>(workers).fill(false);
   }
 
   /** Neither messages nor sessions nor queues that wait for it. */
@@ -80,6 +119,42 @@ export class EgressPath {
   /** The reserved place is used or not wanted. */
   unreserve(): void {
     this.ready.reserved--;
+  }
+
+  /** Whether the worker knows what the path is now. */
+  isKnownTo(worker: WorkerIndex): boolean {
+    return this.defined[worker] && !this.outdated[worker];
+  }
+
+  /** Sessions that may take messages, now or when they are free. */
+  get serving(): number {
+    return this.sessions - this.closing - this.leaving.length;
+  }
+
+  /** Most sessions that it may have. */
+  get sessionLimit(): number {
+    return this.retired ? 0 : this.config.connectionLimit;
+  }
+
+  /** Why a session that is free is not wanted any more; null when it is. */
+  unwanted(session: Session): CloseReason | null {
+    if (this.retired || session.generation !== this.generation || this.serving > this.sessionLimit)
+      return CloseReason.reconfigured;
+    return session.deliveries >= this.config.maxDeliveriesPerConnection ? CloseReason.maxDeliveries : null;
+  }
+
+  /** Has its free sessions that are not wanted leave, the one that has been free longest first. */
+  thinOut(): void {
+    for (let link = this.free.first; link !== null; ) {
+      const session = link.owner;
+      link = link.next;
+      const reason = this.unwanted(session);
+      if (reason === null) continue;
+      session.freeLink.leave();
+      session.spareLink.leave();
+      session.leaving = reason;
+      this.leaving.append(session.freeLink);
+    }
   }
 
   /** A message was tried, with whatever result. */

@@ -1,13 +1,14 @@
+import { assert } from "../base/assert.js";
 import type { PathId, WorkerIndex } from "../base/brands.js";
-import type { Route } from "../protocol/messages.js";
-import type { Agenda } from "./agenda.js";
+import type { PathDefinition, Route } from "../protocol/messages.js";
+import type { Claim } from "../shaping/leases.js";
+import type { Core } from "./core.js";
 import { EgressPath } from "./egress-path.js";
+import type { EgressSource } from "./egress-source.js";
 import { Chain } from "./links.js";
-import type { MessageTable } from "./message-table.js";
-import type { Policy } from "./ports.js";
+import { holdLimits, releaseLimits } from "./path-limits.js";
 import { Lane } from "./ready-queue.js";
 import type { ScheduledQueue } from "./scheduled-queue.js";
-import type { Workers } from "./workers.js";
 
 /** How long a path without messages and sessions is kept (reference §13). */
 const REAP_MS = 600_000;
@@ -24,20 +25,14 @@ const FORGET_RETRY_MS = 1000;
  * On failure:  a lost worker knows no path any more; it is told again when a session is opened there.
  */
 export class PathBook {
-  readonly #policy: Policy;
-  readonly #table: MessageTable;
-  readonly #agenda: Agenda;
-  readonly #workers: Workers;
+  readonly #core: Core;
   readonly #byKey = new Map<string, EgressPath>();
   readonly #byName = new Map<string, EgressPath>();
   readonly #idle = new Chain<EgressPath>();
   #lastId = 0;
 
-  constructor(policy: Policy, table: MessageTable, agenda: Agenda, workers: Workers) {
-    this.#policy = policy;
-    this.#table = table;
-    this.#agenda = agenda;
-    this.#workers = workers;
+  constructor(core: Core) {
+    this.#core = core;
   }
 
   get size(): number {
@@ -57,18 +52,19 @@ export class PathBook {
     const known = queue.lanes[entry];
     if (known !== null && !known.path.gone) return known;
     const path = this.#path(queue, queue.pool.sources[entry], route);
-    const lane = new Lane(queue, path, entry, this.#workers.count);
+    const lane = new Lane(queue, path, entry, this.#core.workers.count);
     queue.lanes[entry] = lane;
     return lane;
   }
 
   /** Tells the worker of the path unless it knows; false when its ring has no room. */
   define(path: EgressPath, worker: WorkerIndex): boolean {
-    if (path.defined[worker]) return true;
-    const port = this.#workers.ports[worker];
+    if (path.isKnownTo(worker)) return true;
+    const port = this.#core.workers.ports[worker];
     if (port === null || !port.roomForRare()) return false;
     port.definePath(path.definition);
     path.defined[worker] = true;
+    path.outdated[worker] = false;
     return true;
   }
 
@@ -89,17 +85,17 @@ export class PathBook {
       if (this.#idle.length > MAX_IDLE) this.#reap((this.#idle.first as { owner: EgressPath }).owner, nowMs);
     }
     if (path.gone) return;
-    const reapMs = path.idleSinceMs + REAP_MS;
+    const reapMs = path.retired ? nowMs : path.idleSinceMs + REAP_MS;
     if (reapMs <= nowMs) this.#reap(path, nowMs);
-    else this.#agenda.pathAlarms.ringBy(path.alarm, reapMs);
+    else this.#core.agenda.pathAlarms.ringBy(path.alarm, reapMs);
   }
 
   #reap(path: EgressPath, nowMs: number): void {
-    for (let worker = 0; worker < this.#workers.count; worker++) {
-      const port = this.#workers.ports[worker];
+    for (let worker = 0; worker < this.#core.workers.count; worker++) {
+      const port = this.#core.workers.ports[worker];
       if (!path.defined[worker] || port === null) continue;
       if (!port.roomForRare()) {
-        this.#agenda.pathAlarms.ringBy(path.alarm, nowMs + FORGET_RETRY_MS);
+        this.#core.agenda.pathAlarms.ringBy(path.alarm, nowMs + FORGET_RETRY_MS);
         return;
       }
       port.forgetPath(path.definition.id);
@@ -110,7 +106,11 @@ export class PathBook {
     path.serviceLink.leave();
     path.roomyLink.leave();
     path.heldLink.leave();
-    this.#agenda.pathAlarms.clear(path.alarm);
+    path.withdrawLink.leave();
+    path.sourceLink.leave();
+    releaseLimits(this.#core.throttles, path.limits, this.#core.nowUs);
+    this.stopWaiting(path);
+    this.#core.agenda.pathAlarms.clear(path.alarm);
     this.#byKey.delete(path.key);
     this.#byName.delete(path.definition.name);
   }
@@ -119,35 +119,83 @@ export class PathBook {
     const key = `${sourceName}\n${route.key}`;
     const known = this.#byKey.get(key);
     if (known !== undefined) return known;
-    const source = this.#policy.source(sourceName);
-    const path = new EgressPath(
-      {
-        id: this.#nextId(),
-        name: this.#freeName(sourceName, route.site),
-        site: route.site,
-        source: {
-          name: source.name,
-          address: source.sourceAddress,
-          ehloDomain: source.ehloDomain,
-          remotePort: source.remotePort,
-          proxy: source.proxy,
-        },
-        pool: queue.pool.name,
-        hosts: route.hosts,
-        explicit: route.explicit,
-        sts: route.sts,
-        secure: route.secure,
-        config: this.#policy.path(queue.destination, sourceName, route.site),
-      },
-      key,
-      this.#table,
-      this.#workers.count,
+    const source = this.#core.sources.of(sourceName);
+    const definition = this.describe(
+      source,
+      { id: this.#nextId(), name: this.#freeName(sourceName, route.site), pool: queue.pool.name, ...route },
+      queue.destination,
     );
+    assert(definition !== null, "a queue leads to sources of its own configuration");
+    const path = new EgressPath(definition, source, queue.destination, key, this.#core.table, this.#core.workers.count);
+    path.epoch = this.#core.epoch;
+    path.limits = this.#limitsOf(path);
+    source.paths.append(path.sourceLink);
     this.#byKey.set(key, path);
     this.#byName.set(path.definition.name, path);
     // Whoever serves it will see that it is idle when nothing comes after all.
-    this.#agenda.serviceable.append(path.serviceLink);
+    this.#core.agenda.serviceable.append(path.serviceLink);
     return path;
+  }
+
+  /** What a path with this identity is now, by its source and the rules; null when its source is not there (any more). */
+  describe(
+    { name, config: source }: EgressSource,
+    { id, name: pathName, site, pool, hosts, explicit, sts, secure }: Omit<PathDefinition, "source" | "config">,
+    domain: string,
+  ): PathDefinition | null {
+    if (source === null) return null;
+    return {
+      id,
+      name: pathName,
+      site,
+      source: {
+        name,
+        address: source.sourceAddress,
+        freeBind: source.freeBind,
+        ehloDomain: source.ehloDomain,
+        remotePort: source.remotePort,
+        proxy: source.proxy,
+      },
+      pool,
+      hosts,
+      explicit,
+      sts,
+      secure,
+      config: this.#core.policy.path(domain, name, site),
+    };
+  }
+
+  /** The path has other options now: other rates and limits, and workers must be told before they open a session. */
+  redefine(path: EgressPath, definition: PathDefinition): void {
+    const { throttles, nowUs } = this.#core;
+    const before = path.limits;
+    path.definition = definition;
+    path.config = definition.config;
+    path.limits = this.#limitsOf(path);
+    // Only now: a throttle that stays is held throughout, and keeps its tokens.
+    releaseLimits(throttles, before, nowUs);
+    path.outdated.fill(true);
+  }
+
+  /** The path waits for no shared limit any more, or does not take what was kept for it: the next one is called. */
+  stopWaiting(path: EgressPath): void {
+    const { waitsFor } = path;
+    if (waitsFor === null) return;
+    path.waitsFor = null;
+    path.limitedSinceMs = 0;
+    this.#core.leases.leave(waitsFor, path);
+    this.callNext([{ name: waitsFor, limit: 0 }]);
+  }
+
+  /** Leases of these limits may have come free: whoever waits for them is called. */
+  callNext(claims: readonly Claim[]): void {
+    const { leases, agenda } = this.#core;
+    if (claims.length > 0) leases.callNext(claims, (path) => agenda.serviceable.ensure(path.serviceLink));
+  }
+
+  #limitsOf(path: EgressPath) {
+    const { throttles, nowUs } = this.#core;
+    return holdLimits(throttles, path.config, path.definition.name, path.source.name, nowUs);
   }
 
   /** `SOURCE->SITE@smtp_client`; two host sets whose sites print alike are told apart by `#2` behind the site. */

@@ -185,8 +185,9 @@ export class Placement implements WheelSink {
     const { path } = lane;
     path.ready.remove(lane, row, this.#home(row));
     if (path.ready.parked > 0) agenda.roomy.ensure(path.roomyLink);
-    // The last one has gone by another way than a session: whoever serves the path will see that it is idle.
-    if (path.ready.length === 0 && path.sessions === 0) agenda.serviceable.ensure(path.serviceLink);
+    if (path.ready.length > 0) return;
+    // The last one may have gone by another way than a session: whoever serves the path will see what it needs no more.
+    if (path.sessions === 0 || path.waitsFor !== null) agenda.serviceable.ensure(path.serviceLink);
   }
 
   #enter(row: Row, queue: ScheduledQueue, state: State): void {

@@ -73,7 +73,8 @@ export interface Policy {
   path(domain: string, source: string, site: string): PathConfig;
   /** The pool of this name; the configuration has been checked, so it exists. `unspecified` always does. */
   pool(name: string): PoolConfig;
-  source(name: string): SourceConfig;
+  /** The source of this name; null when the configuration does not have it (any more). `unspecified` always is. */
+  source(name: string): SourceConfig | null;
 }
 
 /** Finds where a domain's mail goes. */

@@ -1,16 +1,19 @@
 import { unreachable } from "../base/assert.js";
 import type { Row, SpoolKey } from "../base/brands.js";
 import type { Route } from "../protocol/messages.js";
+import { takeAll } from "../shaping/throttle.js";
 import type { Core } from "./core.js";
 import type { Disposal } from "./disposal.js";
 import type { EgressPath } from "./egress-path.js";
 import { RowFlag } from "./message-table.js";
+import { park, Refusal, unpark } from "./parking.js";
 import type { Lane } from "./ready-queue.js";
+import type { Renewal } from "./renewal.js";
 import { NO_SOURCE, noRoute } from "./replies.js";
 import { ageMs } from "./retry-plan.js";
 import type { Routes } from "./routes.js";
 import type { ScheduledQueue } from "./scheduled-queue.js";
-import { pathSuspended, queueSuspended, selectionAllowed } from "./suspension.js";
+import { pathSuspended, queueSuspended } from "./suspension.js";
 
 /** Messages of one queue before the next queue's turn, times its weight. */
 const BATCH = 32;
@@ -28,11 +31,15 @@ export class Promotion {
   readonly #core: Core;
   readonly #routes: Routes;
   readonly #disposal: Disposal;
+  readonly #renewal: Renewal;
   /** Scratch: the entries of the pool that have refused the message at hand. */
   #refused = new Uint8Array(64);
+  /** When the first entry that refused for a time may be chosen, steady clock ms. */
+  #resumeMs = Number.POSITIVE_INFINITY;
 
-  constructor(core: Core, routes: Routes, disposal: Disposal) {
+  constructor(core: Core, routes: Routes, disposal: Disposal, renewal: Renewal) {
     this.#core = core;
+    this.#renewal = renewal;
     this.#routes = routes;
     this.#disposal = disposal;
   }
@@ -73,7 +80,8 @@ export class Promotion {
     for (; woken < room; woken++) {
       const lane = path.ready.parkedChain()?.first?.owner;
       if (lane === undefined) break;
-      this.#unpark(lane.queue);
+      unpark(this.#core, lane.queue);
+      lane.queue.woken = true;
     }
     counters.woken += woken;
     if (path.idle) agenda.serviceable.ensure(path.serviceLink);
@@ -83,6 +91,7 @@ export class Promotion {
   }
 
   #promote(queue: ScheduledQueue, max: number): number {
+    this.#renewal.queue(queue);
     if (queueSuspended(queue)) {
       queue.hold = "suspended";
       return 0;
@@ -102,7 +111,9 @@ export class Promotion {
 
   /** Moves one message on; false when that cannot be done now. */
   #dealWith(row: Row, queue: ScheduledQueue, route: Route): boolean {
-    const { table, nowMs } = this.#core;
+    const { table, placement, nowMs } = this.#core;
+    // It may have killed its owner a second time while it waited, and nobody has walked over the rows since.
+    if (placement.setAsideIfSentenced(row)) return true;
     const tooOld = ageMs(table.key[row] as SpoolKey, nowMs) > queue.config.maxAgeMs;
     if (tooOld || table.has(row, RowFlag.doomed)) return this.#disposal.expire(row);
     switch (route.kind) {
@@ -123,7 +134,7 @@ export class Promotion {
     if (queue.pool.sources.length === 0) return this.#disposal.fail(row, NO_SOURCE, null, null);
     const lane = this.#laneWithRoom(queue, route);
     if (lane === null) {
-      this.#park(queue);
+      park(this.#core, queue, this.#refused, this.#resumeMs);
       return false;
     }
     queue.woken = false;
@@ -135,31 +146,31 @@ export class Promotion {
   #laneWithRoom(queue: ScheduledQueue, route: Route & { kind: "hosts" }): Lane | null {
     const { weights } = queue.pool;
     if (this.#refused.length < weights.length) this.#refused = new Uint8Array(weights.length);
-    this.#refused.fill(0, 0, weights.length);
+    this.#refused.fill(Refusal.none, 0, weights.length);
+    this.#resumeMs = Number.POSITIVE_INFINITY;
     for (;;) {
       const entry = queue.turn.next(weights, this.#refused);
       if (entry < 0) return null;
       const lane = this.#core.paths.lane(queue, entry, route);
-      if (!pathSuspended(lane.path) && lane.path.reserve()) {
-        const allowed = selectionAllowed(lane.path);
-        lane.path.unreserve();
-        if (allowed) return lane;
-      }
-      this.#refused[entry] = 1;
+      const refusal = this.#ask(lane.path);
+      if (refusal === Refusal.none) return lane;
+      this.#refused[entry] = refusal;
     }
   }
 
-  #park(queue: ScheduledQueue): void {
-    queue.hold = "parked";
-    this.#core.counters.parked++;
-    for (const lane of queue.lanes) lane?.path.ready.park(lane, queue.woken);
-    queue.woken = false;
+  /** Whether the path takes one more message now; then a token of each of its rates of choice is taken. */
+  #ask(path: EgressPath): Refusal {
+    const { nowMs } = this.#core;
+    if (pathSuspended(path, nowMs)) return this.#notBefore(path.source.suspendedUntilMs);
+    if (!path.reserve()) return Refusal.full;
+    const { choosing } = path.limits;
+    const waitUs = choosing.length === 0 ? 0 : takeAll(choosing, this.#core.nowUs);
+    path.unreserve();
+    return waitUs === 0 ? Refusal.none : this.#notBefore(nowMs + Math.ceil(waitUs / 1000));
   }
 
-  #unpark(queue: ScheduledQueue): void {
-    queue.hold = "none";
-    queue.woken = true;
-    for (const lane of queue.lanes) lane?.unpark();
-    if (queue.due.length > 0) this.#core.agenda.promotable.ensure(queue.agendaLink);
+  #notBefore(timeMs: number): Refusal {
+    this.#resumeMs = Math.min(this.#resumeMs, timeMs);
+    return Refusal.timed;
   }
 }

@@ -1,7 +1,8 @@
 import { assert } from "../base/assert.js";
 import type { QueueRef, WorkerIndex } from "../base/brands.js";
-import type { PoolConfig } from "../config/compiled.js";
+import type { PoolConfig, QueueConfig } from "../config/compiled.js";
 import { parseQueueName } from "../protocol/queue-name.js";
+import type { Agenda } from "./agenda.js";
 import { EmptyQueues } from "./empty-queues.js";
 import type { Policy } from "./ports.js";
 import { ScheduledQueue } from "./scheduled-queue.js";
@@ -19,6 +20,7 @@ const MAX_EMPTY = 20_000;
  */
 export class QueueBook {
   readonly #policy: Policy;
+  readonly #agenda: Agenda;
   readonly #byName = new Map<string, ScheduledQueue>();
   /** From 1: handle 0 is nobody's. */
   readonly #byHandle: (ScheduledQueue | null)[] = [null];
@@ -30,14 +32,25 @@ export class QueueBook {
   readonly #names: string[][];
   readonly #handles: number[][];
 
-  constructor(policy: Policy, workers: number) {
+  /** The configuration in force, as `Core` counts them. */
+  epoch = 0;
+
+  constructor(policy: Policy, agenda: Agenda, workers: number) {
     this.#policy = policy;
+    this.#agenda = agenda;
     this.#names = Array.from({ length: workers }, () => []);
     this.#handles = Array.from({ length: workers }, () => []);
   }
 
   get size(): number {
     return this.#byName.size;
+  }
+
+  /** A reload has given the queue other options. One that is empty with another reap interval begins it anew. */
+  reconfigured(queue: ScheduledQueue, before: QueueConfig, nowMs: number): void {
+    if (queue.rows > 0 || queue.config.reapIntervalMs === before.reapIntervalMs) return;
+    queue.emptyLink.leave();
+    this.emptied(queue, nowMs);
   }
 
   /** All queues, in the order in which they came up. */
@@ -108,13 +121,15 @@ export class QueueBook {
     const handle = this.#freeHandles.pop() ?? this.#byHandle.length;
     const parts = parseQueueName(name);
     const config = this.#policy.queue(parts);
-    const queue = new ScheduledQueue(handle, name, parts, config, this.#poolOf(config.egressPool));
+    const queue = new ScheduledQueue(handle, name, parts, config, this.poolOf(config.egressPool));
+    queue.epoch = this.epoch;
     this.#byHandle[handle] = queue;
     this.#byName.set(name, queue);
     return queue;
   }
 
-  #poolOf(name: string): Pool {
+  /** A pool of the configuration in force; each is compiled once. */
+  poolOf(name: string): Pool {
     const config = this.#policy.pool(name);
     const known = this.#pools.get(config);
     if (known !== undefined) return known;
@@ -128,6 +143,7 @@ export class QueueBook {
     queue.emptyLink.leave();
     queue.agendaLink.leave();
     for (const lane of queue.lanes) lane?.unpark();
+    this.#agenda.queueAlarms.clear(queue.alarm);
     this.#byName.delete(queue.name);
     this.#byHandle[queue.handle] = null;
     this.#freeHandles.push(queue.handle);

@@ -61,6 +61,13 @@ export class Lane {
     }
     return longest.head as Row;
   }
+
+  /** The row at the end of its longest list; 0 when empty. */
+  last(): Row {
+    let longest = this.lists[0];
+    for (const list of this.lists) if (list.length > longest.length) longest = list;
+    return longest.tail as Row;
+  }
 }
 
 /**
@@ -144,6 +151,29 @@ export class ReadyQueue {
   any(): Row {
     const chain = this.#active.first();
     return chain === null ? (0 as Row) : (chain.first as Link<Lane>).owner.first(0 as WorkerIndex);
+  }
+
+  /**
+   * The row that came in last in one of the lanes, each lane in its turn: what goes back first when there are too many.
+   * 0 when empty.
+   */
+  newest(): Row {
+    const chain = this.#active.first();
+    if (chain === null) return 0 as Row;
+    const lane = (chain.last as Link<Lane>).owner;
+    chain.rotate();
+    return lane.last();
+  }
+
+  /** A lane's queue has another priority now. */
+  rank(lane: Lane): void {
+    if (lane.activeLink.linked) {
+      lane.activeLink.leave();
+      this.#active.add(lane.activeLink, lane.queue.config.priority);
+    }
+    if (!lane.parked) return;
+    lane.unpark();
+    lane.park(this.#parked, false);
   }
 
   /** Puts a lane among those that wait for room, at the front when it was woken in vain. */

@@ -1,9 +1,8 @@
-import type { Row } from "../base/brands.js";
 import type { Route } from "../protocol/messages.js";
 import type { Core } from "./core.js";
 import type { Router } from "./ports.js";
-import type { Lane } from "./ready-queue.js";
 import type { ScheduledQueue } from "./scheduled-queue.js";
+import type { Withdrawal } from "./withdrawal.js";
 
 /** An answer of the router that waits for the next turn. */
 interface Noted {
@@ -24,13 +23,15 @@ const MIN_TTL_MS = 1000;
 export class Routes {
   readonly #core: Core;
   readonly #router: Router;
+  readonly #withdrawal: Withdrawal;
   #noted: Noted[] = [];
   /** Scratch: the answer to the first question of a queue when it comes at once. */
   #atOnce: Route | null = null;
   #asking: ScheduledQueue | null = null;
 
-  constructor(core: Core, router: Router) {
+  constructor(core: Core, router: Router, withdrawal: Withdrawal) {
     this.#core = core;
+    this.#withdrawal = withdrawal;
     this.#router = router;
   }
 
@@ -79,7 +80,11 @@ export class Routes {
   }
 
   #apply(queue: ScheduledQueue, route: Route): void {
-    this.#accept(queue, route);
+    if (queue.askAgain) {
+      // A reload has changed what is to be asked. What is due asks anew.
+      queue.asking = false;
+      queue.askAgain = false;
+    } else this.#accept(queue, route);
     if (queue.hold === "route") queue.hold = "none";
     if (queue.due.length > 0 && queue.hold === "none") this.#core.agenda.promotable.ensure(queue.agendaLink);
   }
@@ -89,24 +94,10 @@ export class Routes {
     queue.route = route;
     queue.routeUntilMs = this.#core.nowMs + Math.max(MIN_TTL_MS, route.ttlMs);
     // A failure to ask does not make the old hosts worse: what is ready stays ready.
-    if (route.kind !== "failed") {
-      const key = route.kind === "hosts" ? route.key : "";
-      if (queue.lanesKey !== key) this.#withdraw(queue);
-      queue.lanesKey = key;
-    }
-  }
-
-  /** The hosts have changed: what is ready goes back and takes the new way. */
-  #withdraw(queue: ScheduledQueue): void {
-    for (const lane of queue.lanes) if (lane !== null) this.#empty(lane);
-    queue.lanes.fill(null);
-    if (queue.hold === "parked") queue.hold = "none";
-  }
-
-  #empty(lane: Lane): void {
-    lane.unpark();
-    // From the end, since each goes to the front: the order stays.
-    for (const list of lane.lists) while (list.tail !== 0) this.#core.placement.giveBack(list.tail as Row);
-    this.#core.agenda.serviceable.ensure(lane.path.serviceLink);
+    if (route.kind === "failed") return;
+    const key = route.kind === "hosts" ? route.key : "";
+    // Without hosts there were no lanes.
+    if (queue.lanesKey !== key && queue.lanesKey !== "") this.#withdrawal.queue(queue);
+    queue.lanesKey = key;
   }
 }

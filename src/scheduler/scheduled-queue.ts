@@ -1,6 +1,7 @@
 import type { QueueConfig } from "../config/compiled.js";
 import type { Route } from "../protocol/messages.js";
 import type { QueueName } from "../protocol/queue-name.js";
+import { Alarm } from "./alarms.js";
 import { Link } from "./links.js";
 import { RowList, type State } from "./message-table.js";
 import type { Lane } from "./ready-queue.js";
@@ -17,7 +18,9 @@ export type Hold =
   /** No path of its pool has room: it is linked behind each of them and woken once. */
   | "parked"
   /** An operator or automation holds it; whoever lifts that puts it back on the agenda. */
-  | "suspended";
+  | "suspended"
+  /** No source of its pool may be chosen now, by their rates or because they are not well: a timer wakes it. */
+  | "throttled";
 
 /**
  * What it is:  one scheduled queue: the messages of one campaign, tenant and domain, and where they go.
@@ -30,9 +33,11 @@ export class ScheduledQueue {
   readonly handle: number;
   readonly name: string;
   readonly parts: QueueName;
-  readonly config: QueueConfig;
-  readonly pool: Pool;
-  readonly turn: WeightedTurn;
+  config: QueueConfig;
+  pool: Pool;
+  turn: WeightedTurn;
+  /** The configuration that its options come from. */
+  epoch = 0;
 
   /** Messages whose time has come, in the order in which it came. */
   readonly due = new RowList();
@@ -50,8 +55,12 @@ export class ScheduledQueue {
   routeUntilMs = 0;
   /** The router has been asked and has not answered. */
   asking = false;
+  /** What was asked is not what is to be known any more: the answer is dropped, and the question asked anew. */
+  askAgain = false;
+  /** When a source of its pool may be chosen again, steady clock ms; Infinity when that is not what it waits for. */
+  resumeMs = Number.POSITIVE_INFINITY;
   /** By index of the pool's entries; null until a message goes that way. */
-  readonly lanes: (Lane | null)[];
+  lanes: (Lane | null)[];
   /** The exact host set that the lanes lead to. */
   lanesKey = "";
 
@@ -62,6 +71,8 @@ export class ScheduledQueue {
   readonly agendaLink = new Link<ScheduledQueue>(this);
   /** Among the queues that are empty. */
   readonly emptyLink = new Link<ScheduledQueue>(this);
+  /** Rings at {@link resumeMs}. */
+  readonly alarm = new Alarm<ScheduledQueue>(this);
 
   constructor(handle: number, name: string, parts: QueueName, config: QueueConfig, pool: Pool) {
     this.handle = handle;
@@ -69,7 +80,7 @@ export class ScheduledQueue {
     this.parts = parts;
     this.config = config;
     this.pool = pool;
-    this.turn = pool.sources.length === 1 ? SOLE_SOURCE : new WeightedTurn();
+    this.turn = turnAmong(pool);
     this.lanes = pool.sources.map(() => null);
   }
 
@@ -78,7 +89,17 @@ export class ScheduledQueue {
     return this.parts.routingDomain ?? this.parts.domain;
   }
 
+  /** Other sources: nothing of the queue is ready on the way of the old ones any more. */
+  choose(pool: Pool): void {
+    this.turn = turnAmong(pool);
+    this.lanes = pool.sources.map(() => null);
+  }
+
   count(state: State): number {
     return this.counts[state];
   }
+}
+
+function turnAmong(pool: Pool): WeightedTurn {
+  return pool.sources.length === 1 ? SOLE_SOURCE : new WeightedTurn();
 }

@@ -8,12 +8,16 @@ import { Dispatch } from "./dispatch.js";
 import { Disposal } from "./disposal.js";
 import { ExpirySweep } from "./expiry-sweep.js";
 import { State } from "./message-table.js";
+import { ringQueues } from "./parking.js";
 import type { Policy, Router, SettledMessages, Suspects, WorkerEvents, WorkerPort } from "./ports.js";
 import { Promotion } from "./promotion.js";
+import { Renewal } from "./renewal.js";
 import { Routes } from "./routes.js";
 import { Settlement } from "./settlement.js";
+import { SourceCare } from "./source-care.js";
 import { SpoolOrders } from "./spool-orders.js";
 import { Takeover } from "./takeover.js";
+import { Withdrawal } from "./withdrawal.js";
 
 /** When to look again at a worker whose ring was full. Its next frame usually comes first. */
 const ROOM_RETRY_MS = 5;
@@ -56,6 +60,9 @@ export interface SchedulerParts {
 export class Scheduler implements WorkerEvents {
   readonly core: Core;
   readonly #orders: SpoolOrders;
+  readonly #withdrawal: Withdrawal;
+  readonly #care: SourceCare;
+  readonly #renewal: Renewal;
   readonly #routes: Routes;
   readonly #promotion: Promotion;
   readonly #dispatch: Dispatch;
@@ -72,10 +79,13 @@ export class Scheduler implements WorkerEvents {
     const disposal = new Disposal(core);
     this.core = core;
     this.#orders = new SpoolOrders(core);
-    this.#routes = new Routes(core, parts.router);
-    this.#promotion = new Promotion(core, this.#routes, disposal);
+    this.#withdrawal = new Withdrawal(core);
+    this.#care = new SourceCare(core);
+    this.#renewal = new Renewal(core, this.#withdrawal, this.#care);
+    this.#routes = new Routes(core, parts.router, this.#withdrawal);
+    this.#promotion = new Promotion(core, this.#routes, disposal, this.#renewal);
     this.#dispatch = new Dispatch(core, disposal);
-    this.#settlement = new Settlement(core, this.#orders, disposal);
+    this.#settlement = new Settlement(core, this.#orders, disposal, this.#care);
     this.#admission = new Admission(core);
     this.#takeover = new Takeover(core, disposal);
     this.#sweep = new ExpirySweep(core, this.#orders, disposal);
@@ -111,6 +121,9 @@ export class Scheduler implements WorkerEvents {
       { what: "tell owners what to remove", max: 1024, run: (max) => this.#orders.retire(max) },
       { what: "put routes into force", max: 256, run: (max) => this.#routes.apply(max) },
       { what: "advance the wheel", max: 2048, run: (max) => core.wheel.advance(core.nowMs, max, core.placement) },
+      { what: "renew what a reload changed", max: 512, run: (max) => this.#renewal.step(max) },
+      { what: "end suspensions of sources", max: 64, run: (max) => this.#care.ring(max) },
+      { what: "take back from paths", max: 1024, run: (max) => this.#withdrawal.paths(max) },
       { what: "wake parked queues", max: 1024, run: (max) => this.#promotion.wake(max) },
       { what: "promote due messages", max: 1024, run: (max) => this.#promotion.promote(max) },
       { what: "let in paths that were held back", max: 256, run: (max) => this.#dispatch.letIn(max) },
@@ -118,6 +131,7 @@ export class Scheduler implements WorkerEvents {
       { what: "hand out ready messages", max: 1024, run: (max) => this.#dispatch.dispatch(max) },
       { what: "make room for paths held back", max: 256, run: (max) => this.#dispatch.makeRoom(max) },
       { what: "fail what cannot be reached", max: 256, run: (max) => this.#dispatch.failPaths(max) },
+      { what: "ring the queues' alarms", max: 1024, run: (max) => ringQueues(core, max) },
       { what: "reap empty queues", max: 1024, run: (max) => core.queues.reap(core.nowMs, max) },
       { what: "sweep for what is too old", max: 8192, run: (max) => this.#sweep.step(max) },
     ];
@@ -136,6 +150,8 @@ export class Scheduler implements WorkerEvents {
       agenda.serviceable.length +
       agenda.roomy.length +
       agenda.failing.length +
+      agenda.withdrawing.length +
+      (this.#renewal.busy ? 1 : 0) +
       this.#routes.pending +
       (stopping ? 0 : agenda.promotable.length);
     // What is left may be all for workers whose rings are full: then look again soon instead of spinning.
@@ -143,6 +159,8 @@ export class Scheduler implements WorkerEvents {
     const next = Math.min(
       wheel.nextMs(),
       agenda.pathAlarms.nextMs(),
+      agenda.queueAlarms.nextMs(),
+      agenda.sourceAlarms.nextMs(),
       queues.nextReapMs(),
       this.#sweep.nextMs(),
       blocked ? nowMs + ROOM_RETRY_MS : Number.POSITIVE_INFINITY,
@@ -171,6 +189,17 @@ export class Scheduler implements WorkerEvents {
   /** Most sessions that may be open together; what is beyond is held back and tried again soon. */
   set sessionLimit(sessions: number) {
     this.core.sessionLimit = sessions;
+  }
+
+  /** The policy answers otherwise from now on: whatever goes by its answers is renewed in the turns that follow. */
+  reconfigure(): void {
+    this.core.nowMs = this.core.clock.steadyMs();
+    this.#renewal.begin();
+  }
+
+  /** Whether a reload has not reached everything yet. */
+  get renewing(): boolean {
+    return this.#renewal.busy;
   }
 
   /** Nothing is handed out any more; free sessions are closed. The stop is complete when `inFlight` is 0. */

@@ -1,5 +1,6 @@
 import type { Row, SessionId, WorkerIndex } from "../base/brands.js";
 import { CloseReason } from "../protocol/layout/frames.js";
+import type { Claim } from "../shaping/leases.js";
 import type { EgressPath } from "./egress-path.js";
 import { Chain, Link } from "./links.js";
 
@@ -25,6 +26,13 @@ export class Session {
   /** Messages that it has dealt with. */
   deliveries = 0;
   idleSinceMs = 0;
+  /** The path's when it was opened: see `EgressPath.generation`. */
+  readonly generation: number;
+  /** The shared limits of which it holds a lease each. */
+  readonly claims: readonly Claim[];
+  /** When it was opened, and when it last did something, steady clock ms. */
+  readonly openedMs: number;
+  progressMs: number;
   /** Why it is to be closed, once it is among its path's leaving sessions. */
   leaving: CloseReason = CloseReason.idle;
   /** Among its path's free or leaving sessions. */
@@ -34,10 +42,14 @@ export class Session {
   /** Among its worker's sessions. */
   readonly workerLink = new Link<Session>(this);
 
-  constructor(id: SessionId, path: EgressPath, worker: WorkerIndex) {
+  constructor(id: SessionId, path: EgressPath, worker: WorkerIndex, nowMs: number) {
     this.id = id;
     this.path = path;
     this.worker = worker;
+    this.generation = path.generation;
+    this.claims = path.limits.claims;
+    this.openedMs = nowMs;
+    this.progressMs = nowMs;
   }
 }
 
@@ -69,10 +81,10 @@ export class SessionBook {
   }
 
   /** A new session under the next number. Numbers are 32 bits wide: after four billion the free ones come again. */
-  open(path: EgressPath, worker: WorkerIndex): Session {
+  open(path: EgressPath, worker: WorkerIndex, nowMs: number): Session {
     do this.#last = (this.#last + 1) >>> 0 || 1;
     while (this.#byId.has(this.#last));
-    const session = new Session(this.#last as SessionId, path, worker);
+    const session = new Session(this.#last as SessionId, path, worker, nowMs);
     this.#byId.set(session.id, session);
     this.#byWorker[worker].append(session.workerLink);
     return session;

@@ -1,12 +1,22 @@
 import { unreachable } from "../base/assert.js";
 import type { Row, SessionId, ShardIndex, SpoolKey, WorkerIndex } from "../base/brands.js";
-import { CloseReason, OutcomeFlag, OutcomeKind, PROXY_FLAGS, SessionChange } from "../protocol/layout/frames.js";
+import {
+  CloseReason,
+  FailureClass,
+  failureOf,
+  OutcomeFlag,
+  OutcomeKind,
+  SessionChange,
+  wasUnreachable,
+} from "../protocol/layout/frames.js";
 import type { Core } from "./core.js";
 import type { Disposal } from "./disposal.js";
 import type { EgressPath } from "./egress-path.js";
+import { isOfSource } from "./egress-source.js";
 import { inHandOf, RowFlag, State } from "./message-table.js";
 import { EXPIRED, nextAttemptMs } from "./retry-plan.js";
 import type { Session } from "./session.js";
+import type { SourceCare } from "./source-care.js";
 import type { SpoolOrders } from "./spool-orders.js";
 
 /**
@@ -17,9 +27,11 @@ export class Settlement {
   readonly #core: Core;
   readonly #orders: SpoolOrders;
   readonly #disposal: Disposal;
+  readonly #care: SourceCare;
 
-  constructor(core: Core, orders: SpoolOrders, disposal: Disposal) {
+  constructor(core: Core, orders: SpoolOrders, disposal: Disposal, care: SourceCare) {
     this.#core = core;
+    this.#care = care;
     this.#orders = orders;
     this.#disposal = disposal;
   }
@@ -96,8 +108,9 @@ export class Settlement {
   #follow(session: Session, row: Row, kind: OutcomeKind, flags: number): void {
     const { path } = session;
     if (session.row === row) session.row = 0 as Row;
-    if ((flags & OutcomeFlag.connectFailed) !== 0) this.#connectFailed(path);
-    else if (kind === OutcomeKind.returned || (flags & PROXY_FLAGS) !== 0) path.noteFruitless(this.#core.nowMs);
+    session.progressMs = this.#core.nowMs;
+    if (wasUnreachable(flags)) this.#unreachable(path, failureOf(flags));
+    else if (kind === OutcomeKind.returned) path.noteFruitless(this.#core.nowMs);
     else path.noteProgress();
     session.deliveries++;
     if ((flags & OutcomeFlag.sessionEnded) !== 0) this.#end(session);
@@ -111,11 +124,12 @@ export class Settlement {
     session.idleSinceMs = this.#core.nowMs;
     if (session.freeLink.linked) return;
     if (kind === OutcomeKind.returned) this.#leave(session, CloseReason.pathGone);
-    else if (session.deliveries >= path.config.maxDeliveriesPerConnection)
-      this.#leave(session, CloseReason.maxDeliveries);
     else {
-      path.free.append(session.freeLink);
-      this.#core.sessions.spare.append(session.spareLink);
+      const reason = path.unwanted(session);
+      if (reason === null) {
+        path.free.append(session.freeLink);
+        this.#core.sessions.spare.append(session.spareLink);
+      } else this.#leave(session, reason);
     }
     this.#core.agenda.serviceable.ensure(path.serviceLink);
   }
@@ -131,13 +145,22 @@ export class Settlement {
     if (row !== 0 && inHandOf(table, row, session.id) && !placement.setAsideIfSentenced(row)) placement.giveBack(row);
     if (session.state === "closing") path.closing--;
     path.sessions--;
+    path.tolerated = path.sessions > path.sessionLimit ? Math.min(path.tolerated, path.sessions) : 0;
     sessions.drop(session);
+    this.#core.leases.free(session.claims);
+    this.#core.paths.callNext(session.claims);
     agenda.serviceable.ensure(path.serviceLink);
   }
 
-  /** No host of the path could be connected to. Too often in a row: the whole ready queue fails. */
-  #connectFailed(path: EgressPath): void {
-    const { agenda, counters } = this.#core;
+  /** No host of the path could be connected to. Too often in a row by the hosts' fault: the whole ready queue fails. */
+  #unreachable(path: EgressPath, failure: FailureClass): void {
+    const { agenda, counters, nowMs } = this.#core;
+    if (isOfSource(failure) || failure === FailureClass.proxyDestination) {
+      // The hosts are not blamed, and until it is mended it is tried less and less often.
+      path.noteFruitless(nowMs);
+      if (isOfSource(failure)) this.#care.failed(path, failure);
+      return;
+    }
     path.failures++;
     if (path.failures <= path.config.consecutiveConnectionFailuresBeforeDelay) return;
     if (path.failing || path.ready.length === 0) return;
@@ -160,7 +183,7 @@ export class Settlement {
         break;
       case OutcomeKind.transient:
         counters.transient++;
-        if ((flags & (OutcomeFlag.connectFailed | PROXY_FLAGS)) === 0) this.#survived(row);
+        if (!wasUnreachable(flags)) this.#survived(row);
         if (!placement.setAsideIfSentenced(row)) this.#retry(row);
         break;
       case OutcomeKind.returned:

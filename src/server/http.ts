@@ -1,7 +1,9 @@
 import { healthFamilies } from "../admin/health-metrics.js";
 import { type HttpListener, startHttpListener } from "../admin/http-listener.js";
 import { counterFamilies, histogramFamilies, type MetricFamily } from "../admin/metrics-text.js";
-import { schedulerFamilies } from "../admin/scheduler-metrics.js";
+import { inspectReadyQueue } from "../admin/ready-queue-routes.js";
+import { reloadFamilies } from "../admin/reload-routes.js";
+import { schedulerFamilies, sourceFamilies } from "../admin/scheduler-metrics.js";
 import type { CompiledConfig } from "../config/compiled.js";
 import { httpConnections } from "../threads/descriptors.js";
 import type { ServerParts } from "./parts.js";
@@ -23,17 +25,21 @@ export async function startHttp(
       notAlive: () => null,
       metrics: () => metrics(parts),
       compactSpool: () => parts.compaction.run(),
+      reload: () => parts.live.reload("asked for over HTTP"),
+      inspect: (name) => inspectReadyQueue(parts.scheduler.core, name),
       stop,
     });
     started.push(http);
   }
 }
 
-function metrics({ shared, scheduler, health }: ServerParts): MetricFamily[] {
+function metrics({ shared, scheduler, health, live }: ServerParts): MetricFamily[] {
   return [
     ...counterFamilies(shared),
     ...histogramFamilies(shared),
     ...schedulerFamilies(scheduler),
+    ...sourceFamilies(scheduler),
+    ...reloadFamilies(live.figures),
     ...healthFamilies(health.figures),
   ];
 }

@@ -12,8 +12,7 @@ import { Fault } from "../base/fault.js";
 import { systemRandom } from "../base/random.js";
 import type { Undo } from "../base/undo.js";
 import type { CompiledConfig, ListenAddress } from "../config/compiled.js";
-import { compilePolicy } from "../config/policy.js";
-import { SiteRollup } from "../dns/site-rollup.js";
+import { LivePolicy } from "../config/live-policy.js";
 import type { TlsReports } from "../dns/tls-reports.js";
 import { loadNative } from "../native/load.js";
 import { Histogram, observe } from "../protocol/histograms.js";
@@ -22,6 +21,7 @@ import type { UpMessage } from "../protocol/messages.js";
 import { sessionLimit } from "../protocol/socket-limits.js";
 import { Scheduler } from "../scheduler/scheduler.js";
 import { Health } from "../threads/health.js";
+import type { LiveConfig } from "../threads/live-config.js";
 import { loadedLines } from "../threads/loaded-lines.js";
 import { LogRotation } from "../threads/log-rotation.js";
 import { MainLoop } from "../threads/main-loop.js";
@@ -35,6 +35,7 @@ import { createLogShared } from "../worker/events/log-shared.js";
 import type { LogTail } from "../worker/events/log-tail.js";
 import { assignShards, discoverShards } from "../worker/spool/directories.js";
 import type { ServerEvents } from "./events.js";
+import { Reloading } from "./reloading.js";
 import { Starting } from "./starting.js";
 
 /** What a start has opened before anything else is made. */
@@ -58,6 +59,7 @@ export class ServerParts {
   readonly rotation: LogRotation;
   readonly compaction: SpoolCompaction;
   readonly health: Health;
+  readonly live: LiveConfig;
   readonly starting = new Starting();
   readonly #events: ServerEvents;
   readonly #strikes: Strikes;
@@ -79,12 +81,15 @@ export class ServerParts {
     this.#histograms = this.shared.histograms(0);
     const shards = assignShards(discoverShards(config.spool.path), workers);
     const wake = (): void => this.loop.wake();
-    const policy = compilePolicy(config);
+    const policy = new LivePolicy(config);
     const owner = { wake, notice: (line: string) => events.notice(line) };
     const { router, tlsReports } = openRouter(config, clock, sink, this.shared, owner, undo);
     this.#tlsReports = tlsReports;
-    const rollup = new SiteRollup(policy, router);
-    undo.push(() => rollup.stop());
+    const [scheduler, supervisor] = [() => this.scheduler, () => this.supervisor];
+    const reloading = new Reloading({ config, events, policy, router, scheduler, supervisor, wake });
+    undo.push(() => reloading.stop());
+    this.live = reloading.live;
+    const { live } = this;
     this.scheduler = new Scheduler({
       clock,
       random: systemRandom,
@@ -97,7 +102,10 @@ export class ServerParts {
     const logShared = createLogShared(segments.lastSeq);
     this.supervisor = new Supervisor(
       {
-        config,
+        // Workers that take the place of dead ones get what is in force then.
+        get config() {
+          return live.config;
+        },
         clock,
         shared: this.shared,
         shards,

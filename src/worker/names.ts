@@ -11,7 +11,7 @@ import type { Clock } from "../base/clock.js";
 import type { DnsConfig, IpLookupStrategy } from "../config/compiled.js";
 import { hostAddresses } from "../dns/addresses.js";
 import { daneState } from "../dns/dane.js";
-import { threadMeter } from "../dns/meter.js";
+import { type Meter, threadMeter } from "../dns/meter.js";
 import { openResolver } from "../dns/open-resolver.js";
 import type { Resolver } from "../dns/resolver.js";
 import type { DaneState } from "../protocol/tls-policy.js";
@@ -20,7 +20,9 @@ const NO_DANE: DaneState = { kind: "none" };
 
 /** See the file's header. */
 export class Names {
-  readonly #resolver: Resolver;
+  #resolver: Resolver;
+  readonly #clock: Clock;
+  readonly #meter: Meter;
   readonly #afterwards: () => void;
 
   /** @param afterwards called after each answer, which comes outside of the worker's turns. */
@@ -31,8 +33,15 @@ export class Names {
     histograms: Float64Array,
     afterwards: () => void,
   ) {
-    this.#resolver = openResolver(config, clock, threadMeter(counters, histograms));
+    this.#clock = clock;
+    this.#meter = threadMeter(counters, histograms);
+    this.#resolver = openResolver(config, clock, this.#meter);
     this.#afterwards = afterwards;
+  }
+
+  /** A reload: other servers are asked from now on, and nothing that others said is remembered. */
+  reconfigure(config: DnsConfig): void {
+    this.#resolver = openResolver(config, this.#clock, this.#meter);
   }
 
   /** Memory is scarce: forgets every answer. */

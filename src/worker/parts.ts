@@ -9,8 +9,9 @@
 import { assert } from "../base/assert.js";
 import type { SessionId } from "../base/brands.js";
 import { SystemClock } from "../base/clock.js";
-import type { Fault } from "../base/fault.js";
+import { Fault } from "../base/fault.js";
 import { systemRandom } from "../base/random.js";
+import type { DnsConfig, SmtpListenerConfig } from "../config/compiled.js";
 import type { Reactor } from "../native/binding.js";
 import { loadNative } from "../native/load.js";
 import type { Hand } from "../protocol/layout/hands.js";
@@ -60,6 +61,7 @@ export class Parts {
   readonly intake: Intake;
   readonly egress: Egress;
   readonly listeners: readonly IngressListener[];
+  readonly #names: Names;
   readonly pressure: Pressure;
   readonly #init: WorkerInit;
   readonly #shared: SharedState;
@@ -129,10 +131,10 @@ export class Parts {
       failed: (fault) => this.fault(fault),
     });
     this.intake = this.#makeIntake();
-    const names = new Names(config.dns, this.clock, this.#counters, this.#shared.histograms(1 + init.index), wake);
-    this.egress = this.#makeEgress(names);
+    this.#names = new Names(config.dns, this.clock, this.#counters, this.#shared.histograms(1 + init.index), wake);
+    this.egress = this.#makeEgress(this.#names);
     this.listeners = config.smtpListeners.map((listener, index) => this.#makeListener(listener, index));
-    const shrinkable = [this.shards, names, this.egress, ...this.listeners.map(({ pool }) => pool)];
+    const shrinkable = [this.shards, this.#names, this.egress, ...this.listeners.map(({ pool }) => pool)];
     const limits = { shared: this.#shared, counters: this.#counters, ring: this.link, reactor: this.reactor };
     this.pressure = new Pressure({ ...limits, shrinkable }, this.clock.monoMs());
   }
@@ -159,6 +161,20 @@ export class Parts {
         this.journal.message("Reception", receptionFacts(stored, i), RECEIVED, NO_ATTEMPT, null),
       announce: (shard, key, queue, size) => this.link.accepted(shard, key, queue, size, 0, 0),
     });
+  }
+
+  /** A reload: what is live takes its new options. A zone file that went wrong in the meantime changes nothing. */
+  reconfigure(listeners: readonly SmtpListenerConfig[], dns: DnsConfig): void {
+    for (const [index, listener] of this.listeners.entries()) {
+      const config = listeners[index];
+      if (config !== undefined) listener.reconfigure(config);
+    }
+    try {
+      this.#names.reconfigure(dns);
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      this.fault(error);
+    }
   }
 
   #makeEgress(names: Names): Egress {

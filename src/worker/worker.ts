@@ -163,6 +163,9 @@ class ResidentWorker implements SchedulerCommands {
       case "segment":
         this.#parts.journal.trySwitchTo(message.segment);
         return;
+      case "reconfigure":
+        this.#parts.reconfigure(message.listeners, message.dns);
+        return;
       case "compact":
         this.#parts.care.compactAll(message.request);
         return;

@@ -146,6 +146,9 @@ protocol = "null"
     ehloDomain: null,
     remotePort: 2525,
     proxy: null,
+    freeBind: false,
+    suspendWhenUnplumbed: null,
+    suspendWhenProxyUnhealthy: null,
   });
   assert.equal(config.queues[0]?.domain, "example.com");
   const protocol = config.queues[0]?.options.protocol;

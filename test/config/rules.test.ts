@@ -147,9 +147,10 @@ test("the policy answers the scheduler's questions", () => {
   const queue = policy.queue({ domain: "a.example", tenant: null, campaign: null, routingDomain: null });
   assert.equal(queue.egressPool, "main");
   assert.deepEqual(policy.pool("main").entries, [{ name: "ip-1", weight: 1 }]);
-  assert.equal(policy.source("ip-1").name, "ip-1");
+  assert.equal(policy.source("ip-1")?.name, "ip-1");
   assert.equal(policy.pool("unspecified").entries[0]?.name, "unspecified");
-  assert.equal(policy.source("unspecified").sourceAddress, null);
+  assert.equal(policy.source("unspecified")?.sourceAddress, null);
   assert.equal(policy.path("a.example", "ip-1", "mx"), policy.path("b.example", "ip-1", "mx2"));
   assert.throws(() => policy.pool("constructor"), { name: "Panic" });
+  assert.equal(policy.source("constructor"), null);
 });

@@ -86,7 +86,6 @@ max_message_rate = "5/s"
   });
   assert.deepEqual(warnings, [
     "shaping.toml:2: warning: default.max_message_rate: not in force in this version",
-    "shaping.toml:5: warning: default.additional_connection_limits: not in force in this version",
     "shaping.toml:6: warning: default.automation: not in force in this version",
     "shaping.toml:7: warning: provider.Big: not in force in this version",
   ]);

@@ -113,6 +113,16 @@ const cases: readonly Case[] = [
     ],
   ],
   [
+    "a source is suspended at once or after so many failures in a time, and for a time",
+    '[[source]]\nname = "a"\nsuspend_when_unplumbed = { trigger = "Never", duration = "1m" }\n[[source]]\nname = "b"\nsuspend_when_proxy_unhealthy = { trigger = { Treshold = "5/min" }, duration = "1m" }\n[[source]]\nname = "c"\nsuspend_when_unplumbed = { trigger = { Threshold = 5 } }\n',
+    [
+      'hikyaku.toml:3: source[0].suspend_when_unplumbed.trigger: found "Never", expected "Immediate" or { Threshold = "N/period" }, such as { Threshold = "5/min" }',
+      'hikyaku.toml:6: source[1].suspend_when_proxy_unhealthy.trigger.Treshold: unknown key, nearest known key "Threshold"',
+      'hikyaku.toml:9: source[2].suspend_when_unplumbed.trigger.Threshold: found 5, expected a rate, such as "100/min", "1_000/30min" or "5/s,max_burst=1"',
+      'hikyaku.toml:9: source[2].suspend_when_unplumbed: missing "duration": how long the source is out of use',
+    ],
+  ],
+  [
     "pools name sources that exist, queues pools that exist",
     '[[source]]\nname = "ip-1"\n[[pool]]\nname = "main"\nentries = [\n  { name = "ip-1" },\n  { name = "ip1", weight = 2 },\n]\n[[queue]]\negress_pool = "mian"\n',
     [
@@ -170,7 +180,7 @@ const cases: readonly Case[] = [
   ],
   [
     "what is not there yet is known, and an error",
-    '[[log_hook]]\nname = "w"\n[dkim]\n[redis]\nnode = "redis://127.0.0.1"\n[policy]\nfile = "policy.ts"\n[[smtp_listener]]\ntls_certificate = "cert.pem"\nallow_xclient = true\n[[source]]\nname = "s"\nsuspend_when_unplumbed = { trigger = "Immediate", duration = "5m" }\n',
+    '[[log_hook]]\nname = "w"\n[dkim]\n[redis]\nnode = "redis://127.0.0.1"\n[policy]\nfile = "policy.ts"\n[[smtp_listener]]\ntls_certificate = "cert.pem"\nallow_xclient = true\n',
     [
       "hikyaku.toml:1: log_hook: not available in this version: log hooks",
       "hikyaku.toml:3: dkim: not available in this version: DKIM signing",
@@ -178,7 +188,6 @@ const cases: readonly Case[] = [
       "hikyaku.toml:6: policy: not available in this version: policy hooks",
       "hikyaku.toml:9: smtp_listener[0].tls_certificate: not available in this version: STARTTLS for clients",
       "hikyaku.toml:10: smtp_listener[0].allow_xclient: not available in this version: XCLIENT",
-      "hikyaku.toml:13: source[0].suspend_when_unplumbed: not available in this version: suspension of a source by its health",
     ],
   ],
   [

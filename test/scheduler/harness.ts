@@ -1,7 +1,7 @@
 import type { PathId, QueueRef, Row, SessionId, ShardIndex, SpoolKey, WorkerIndex } from "../../src/base/brands.js";
 import { ManualClock } from "../../src/base/clock.js";
 import { SeededRandom } from "../../src/base/random.js";
-import type { PathConfig, QueueConfig } from "../../src/config/compiled.js";
+import type { PathConfig, QueueConfig, SuspendRule } from "../../src/config/compiled.js";
 import { type CloseReason, OutcomeFlag, OutcomeKind, SessionChange } from "../../src/protocol/layout/frames.js";
 import { SpoolKeys } from "../../src/protocol/message-id.js";
 import type { Dispose, PathDefinition, Route, Sentence, SetAside } from "../../src/protocol/messages.js";
@@ -93,6 +93,10 @@ export class Harness {
   readonly queues = new Map<string, Partial<QueueConfig>>();
   readonly paths = new Map<string, Partial<PathConfig>>();
   readonly pools = new Map<string, readonly { name: string; weight: number }[]>();
+  /** Sources that the configuration does not have. */
+  readonly missing = new Set<string>();
+  readonly addresses = new Map<string, string>();
+  readonly suspends = new Map<string, SuspendRule>();
   readonly routes = new Map<string, Route>();
   /** Questions that the router has not answered; by default every one is answered at once. */
   readonly asked: { readonly domain: string; readonly answer: (route: Route) => void }[] = [];
@@ -116,7 +120,19 @@ export class Harness {
         queue: (name) => queueConfig(this.queues.get(name.domain) ?? {}),
         path: (_domain, source, site) => pathConfig(this.paths.get(site) ?? this.paths.get(source) ?? {}),
         pool: (name) => ({ name, entries: this.pools.get(name) ?? [{ name: "unspecified", weight: 1 }] }),
-        source: (name) => ({ name, sourceAddress: null, ehloDomain: null, remotePort: null, proxy: null }),
+        source: (name) =>
+          this.missing.has(name)
+            ? null
+            : {
+                name,
+                sourceAddress: this.addresses.get(name) ?? null,
+                ehloDomain: null,
+                remotePort: null,
+                proxy: null,
+                freeBind: false,
+                suspendWhenUnplumbed: this.suspends.get(name) ?? null,
+                suspendWhenProxyUnhealthy: this.suspends.get(name) ?? null,
+              },
       },
       router: {
         route: (name, _config, answer) => {

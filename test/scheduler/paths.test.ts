@@ -1,7 +1,14 @@
 /** Ready queues, sessions and the choice between them: fairness, affinity, parking, the opening curve, failures. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { CloseReason, OutcomeFlag, OutcomeKind, SessionChange } from "../../src/protocol/layout/frames.js";
+import {
+  CloseReason,
+  FailureClass,
+  failureBits,
+  OutcomeFlag,
+  OutcomeKind,
+  SessionChange,
+} from "../../src/protocol/layout/frames.js";
 import { pathSnapshots, queueSnapshots, totals } from "../../src/scheduler/snapshot.js";
 import { Harness, hosts } from "./harness.js";
 
@@ -325,14 +332,15 @@ test("too many failed connections in a row fail the whole ready queue, one that 
 });
 
 test("what a proxy failed at is not counted against the hosts; the path rests instead, longer each time", () => {
-  for (const flag of [OutcomeFlag.proxyFailed, OutcomeFlag.proxyUnplumbed, OutcomeFlag.proxyDestination]) {
+  for (const failure of [FailureClass.proxyConnect, FailureClass.proxyUnplumbed, FailureClass.proxyDestination]) {
+    const flags = failureBits(failure) | OutcomeFlag.sessionEnded;
     const world = new Harness();
     world.paths.set("site", { connectionLimit: 1, consecutiveConnectionFailuresBeforeDelay: 0 });
     oneSite(world, "a.example");
     world.accept("a.example", 10);
     world.turns();
     for (let i = 0; i < 3; i++) {
-      world.answer(world.port.deliveries[0], OutcomeKind.transient, flag | OutcomeFlag.sessionEnded);
+      world.answer(world.port.deliveries[0], OutcomeKind.transient, flags);
       world.turns();
     }
     const [path] = pathSnapshots(world.scheduler.core, 10);

@@ -1,7 +1,14 @@
 import type { PathId, QueueRef, Row, SessionId, ShardIndex, SpoolKey, WorkerIndex } from "../../src/base/brands.js";
 import type { ManualClock } from "../../src/base/clock.js";
 import { type Random, randomInt } from "../../src/base/random.js";
-import { type CloseReason, OutcomeFlag, OutcomeKind, SessionChange } from "../../src/protocol/layout/frames.js";
+import {
+  type CloseReason,
+  FailureClass,
+  failureBits,
+  OutcomeFlag,
+  OutcomeKind,
+  SessionChange,
+} from "../../src/protocol/layout/frames.js";
 import type { Dispose, PathDefinition, SetAside } from "../../src/protocol/messages.js";
 import { isTerminal } from "../../src/protocol/records.js";
 import type { WorkerEvents, WorkerPort } from "../../src/scheduler/ports.js";
@@ -24,6 +31,8 @@ export interface Weather {
   latencyMs: number;
   /** Sites where no connection ever comes up. */
   readonly dead: Set<string>;
+  /** Sources whose address is on no interface. */
+  readonly unplumbed: Set<string>;
 }
 
 /** What the workers share: the outside world. */
@@ -322,6 +331,12 @@ export class FakeWorker implements WorkerPort {
     session.message = null;
     message.inHand = false;
     const cannotConnect = weather.dead.has(session.path.site) || random.next() < weather.connectFails;
+    if (!session.up && weather.unplumbed.has(session.path.source.name)) {
+      this.#end(id, session);
+      const flags = OutcomeFlag.connectFailed | OutcomeFlag.sessionEnded | failureBits(FailureClass.unplumbed);
+      this.#failed(row, id, message, flags);
+      return;
+    }
     if (!session.up && cannotConnect) {
       this.#end(id, session);
       this.#failed(row, id, message, OutcomeFlag.connectFailed | OutcomeFlag.sessionEnded);
@@ -394,7 +409,8 @@ export class FakeWorker implements WorkerPort {
   #count(path: PathDefinition, step: number): void {
     const { connections } = this.#outside;
     const open = (connections.get(path.name) ?? 0) + step;
-    must(open <= path.config.connectionLimit, "connection_limit is exceeded");
+    // A limit that a reload lowers holds for those that are opened from then on.
+    must(step < 0 || open <= path.config.connectionLimit, "connection_limit is exceeded");
     connections.set(path.name, open);
   }
 

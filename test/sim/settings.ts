@@ -1,5 +1,6 @@
 import { type Random, randomInt } from "../../src/base/random.js";
-import type { PathConfig, PoolConfig, QueueConfig } from "../../src/config/compiled.js";
+import type { Rate } from "../../src/base/units.js";
+import type { PathConfig, PoolConfig, QueueConfig, SourceConfig } from "../../src/config/compiled.js";
 import type { Route } from "../../src/protocol/messages.js";
 import type { QueueName } from "../../src/protocol/queue-name.js";
 import type { Policy, Router } from "../../src/scheduler/ports.js";
@@ -12,14 +13,39 @@ const POOLS: Readonly<Record<string, readonly number[]>> = {
   empty: [0],
 };
 
-/** A configuration made up from a seed: every queue and path has options of its own, small enough to be met. */
+/** Limits that several paths share. */
+const SHARED = ["north", "south"];
+
+/**
+ * A configuration made up from a seed: every queue and path has options of its own, small enough to be met. A reload
+ * makes up others; what a queue's retries go by stays, for the world counts on it.
+ */
 export class FakePolicy implements Policy {
   readonly #random: Random;
+  readonly #retries = new Map<string, Partial<QueueConfig>>();
   readonly #queues = new Map<string, QueueConfig>();
   readonly #paths = new Map<string, PathConfig>();
+  readonly #sources = new Map<string, SourceConfig>();
+  #pools = new Map(Object.entries(POOLS));
 
   constructor(random: Random) {
     this.#random = random;
+  }
+
+  /** Another configuration: some queues and paths with other options, other pools, sources that come and go. */
+  reload(): void {
+    const random = this.#random;
+    for (const known of [this.#queues, this.#paths, this.#sources]) {
+      for (const name of [...known.keys()]) if (random.next() < 0.5) known.delete(name);
+    }
+    this.#pools = new Map(
+      Object.entries(POOLS).map(([name, weights]) => [
+        name,
+        weights.map((weight) => (random.next() < 0.3 ? randomInt(random, 0, 3) : weight)),
+      ]),
+    );
+    // No configuration for ever without a way out.
+    this.#pools.set("unspecified", [1]);
   }
 
   queue(name: QueueName): QueueConfig {
@@ -33,9 +59,7 @@ export class FakePolicy implements Policy {
       const pools = Object.keys(POOLS);
       const pool = random.next() < 0.03 ? "empty" : (pools[randomInt(random, 0, 2)] as string);
       config = queueConfig({
-        retryIntervalMs: randomInt(random, 1, 60) * 1000,
-        maxRetryIntervalMs: random.next() < 0.5 ? 120_000 : null,
-        maxAgeMs: randomInt(random, 300, 7200) * 1000,
+        ...this.#retriesOf(name),
         reapIntervalMs: randomInt(random, 5, 60) * 1000,
         egressPool: pool,
         priority: randomInt(random, 0, 2),
@@ -47,17 +71,45 @@ export class FakePolicy implements Policy {
     return config;
   }
 
+  #retriesOf(name: string): Partial<QueueConfig> {
+    let retries = this.#retries.get(name);
+    if (retries === undefined) {
+      const random = this.#random;
+      retries = {
+        retryIntervalMs: randomInt(random, 1, 60) * 1000,
+        maxRetryIntervalMs: random.next() < 0.5 ? 120_000 : null,
+        maxAgeMs: randomInt(random, 300, 7200) * 1000,
+      };
+      this.#retries.set(name, retries);
+    }
+    return retries;
+  }
+
   path(_domain: string, source: string, site: string): PathConfig {
     const key = `${source}/${site}`;
     let config = this.#paths.get(key);
     if (config === undefined) {
       const random = this.#random;
+      const maybe = (written: () => Rate): Rate | null => (random.next() < 0.2 ? written() : null);
+      const some = (): Rate => ({
+        quantity: randomInt(random, 1, 20),
+        periodSeconds: randomInt(random, 1, 10),
+        maxBurst: randomInt(random, 1, 5),
+        local: false,
+      });
       config = pathConfig({
         connectionLimit: randomInt(random, 1, 8),
+        additionalConnectionLimits: Object.fromEntries(
+          SHARED.filter(() => random.next() < 0.2).map((name) => [name, randomInt(random, 1, 6)]),
+        ),
+        maxConnectionRate: maybe(some),
+        sourceSelectionRate: maybe(some),
+        additionalSourceSelectionRates: random.next() < 0.1 ? { shared: { ...some(), periodSeconds: 1 } } : {},
         maxDeliveriesPerConnection: randomInt(random, 1, 20),
         maxReady: randomInt(random, 1, 50),
         consecutiveConnectionFailuresBeforeDelay: randomInt(random, 0, 3),
         idleTimeoutMs: randomInt(random, 1, 10) * 1000,
+        smtpPort: randomInt(random, 25, 27),
       });
       this.#paths.set(key, config);
     }
@@ -65,12 +117,34 @@ export class FakePolicy implements Policy {
   }
 
   pool(name: string): PoolConfig {
-    const weights = POOLS[name] ?? [];
+    const weights = this.#pools.get(name) ?? [];
     return { name, entries: weights.map((weight, at) => ({ name: `${name}-${at}`, weight })) };
   }
 
-  source(name: string) {
-    return { name, sourceAddress: null, ehloDomain: null, remotePort: null, proxy: null };
+  source(name: string): SourceConfig | null {
+    const [pool, at] = name.split("-");
+    // As a reload of the real one refuses: a source that a pool names exists.
+    if ((this.#pools.get(pool as string)?.[Number(at)] ?? 0) === 0) return null;
+    let source = this.#sources.get(name);
+    if (source === undefined) {
+      const random = this.#random;
+      const suspends =
+        random.next() < 0.5
+          ? { failures: randomInt(random, 1, 3), periodMs: 10_000, durationMs: randomInt(random, 1, 60) * 1000 }
+          : null;
+      source = {
+        name,
+        sourceAddress: null,
+        ehloDomain: null,
+        remotePort: random.next() < 0.2 ? 2525 : null,
+        proxy: null,
+        freeBind: false,
+        suspendWhenUnplumbed: suspends,
+        suspendWhenProxyUnhealthy: suspends,
+      };
+      this.#sources.set(name, source);
+    }
+    return source;
   }
 }
 

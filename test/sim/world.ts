@@ -29,6 +29,10 @@ export interface Summary {
   /** Messages in quarantine, because they killed twice. */
   readonly setAside: number;
   readonly parked: number;
+  readonly throttled: number;
+  readonly limited: number;
+  readonly suspensions: number;
+  readonly reloads: number;
   readonly sessions: number;
   readonly turns: number;
 }
@@ -79,6 +83,7 @@ export class World {
       drops: 0.02,
       latencyMs: 500,
       dead: new Set(),
+      unplumbed: new Set(),
     };
     this.#policy = new FakePolicy(random);
     this.#router = new FakeRouter(random, SITES);
@@ -123,6 +128,7 @@ export class World {
     this.#router.calm = true;
     this.#deathIsNear = false;
     if (this.#random.next() < 0.8) this.#weather.dead.clear();
+    if (this.#random.next() < 0.8) this.#weather.unplumbed.clear();
     for (const worker of this.#workers) if (!worker.alive) this.#restore(worker.index);
     this.#touch();
     for (let rounds = 0; this.scheduler.messages > 0 || this.scheduler.core.paths.size > 0; rounds++) {
@@ -157,8 +163,16 @@ export class World {
     else if (dice < 0.6) this.#deathIsNear = true;
     else if (dice < 0.68) this.#restoreOne();
     else if (dice < 0.7) this.#clock.step(randomInt(random, -86_400_000, 86_400_000));
-    else if (dice < 0.701) this.#clock.advance(randomInt(random, 60_000, 7_200_000));
+    else if (dice < 0.715) this.#reload();
+    else if (dice < 0.716) this.#clock.advance(randomInt(random, 60_000, 7_200_000));
     this.#clock.advance(random.next() < 0.5 ? randomInt(random, 0, 50) : randomInt(random, 0, 2000));
+  }
+
+  /** Sources, pools and options change while mail flows. */
+  #reload(): void {
+    this.#policy.reload();
+    this.scheduler.reconfigure();
+    this.#touch();
   }
 
   #turnTheWeather(): void {
@@ -171,6 +185,8 @@ export class World {
     weather.latencyMs = randomInt(random, 0, 5000);
     const site = `site${randomInt(random, 1, SITES)}`;
     if (!weather.dead.delete(site)) weather.dead.add(site);
+    const source = `${random.next() < 0.5 ? "pair" : "many"}-${randomInt(random, 0, 3)}`;
+    if (!weather.unplumbed.delete(source)) weather.unplumbed.add(source);
   }
 
   #inject(count: number): void {
@@ -348,6 +364,10 @@ export class World {
       deaths: this.#deaths,
       setAside: this.#setAside,
       parked: counters.parked,
+      throttled: counters.throttled + counters.connectionsThrottled,
+      limited: counters.connectionsLimited,
+      suspensions: [...this.scheduler.core.sources.all()].reduce((sum, source) => sum + source.suspensions, 0),
+      reloads: this.scheduler.core.epoch,
       sessions: counters.sessionsOpened,
       turns: this.#turns,
     };

@@ -1,3 +1,4 @@
+import { FailureClass } from "../../src/protocol/layout/frames.js";
 import type { OutgoingMessage } from "../../src/smtp/client-envelope.js";
 import type { ClientHost, ClientPath } from "../../src/smtp/client-host.js";
 import { ClientMachine } from "../../src/smtp/client-machine.js";
@@ -87,7 +88,9 @@ export class Recorder implements ClientHost {
   onFailed(failure: StepResult): void {
     this.ended++;
     this.failure = failure;
-    const text = judgeUnreachable([{ name: "mx", address: null, cause: "host", via: null, failure }]).content;
+    const text = judgeUnreachable([
+      { name: "mx", address: null, cause: FailureClass.other, via: null, failure },
+    ]).content;
     this.events.push(`failed ${failure.stage} ${text.slice(text.indexOf("mx: ") + 4)}`);
   }
 

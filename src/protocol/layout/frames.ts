@@ -119,24 +119,52 @@ export enum OutcomeKind {
 export enum OutcomeFlag {
   /** The session is over; no `session` frame follows. */
   sessionEnded = 1,
-  /** No address of the path's plan could be connected to: counts against the path. */
+  /** No address of the path's plan could be connected to, and its hosts are to blame: counts against the path. */
   connectFailed = 2,
   /** The worker that reports owns the shard and removes the entry itself: `retired` follows without a `retire`. */
   removing = 4,
   /** With `returned`: not at once again. */
   later = 8,
-  /** With a transient failure: no address could be tried, because the source's address is not of this machine. */
-  unplumbed = 0x100,
-  /** With a transient failure: the source's proxy could not be reached, or did not do what it is for. */
-  proxyFailed = 0x200,
-  /** With a transient failure: the source's address is not of the proxy's machine, by the proxy's word. */
-  proxyUnplumbed = 0x400,
-  /** With a transient failure: the proxy works, and could not connect to any address of the plan. */
-  proxyDestination = 0x800,
 }
 
-/** Flags of failures that are a proxy's: never counted against the hosts of a path. */
-export const PROXY_FLAGS: number = OutcomeFlag.proxyFailed | OutcomeFlag.proxyUnplumbed | OutcomeFlag.proxyDestination;
+/**
+ * Why no address of a plan could be used, when all of them failed for the same reason: a byte in an outcome's flags. What
+ * is ours to mend (source, proxy) is told from what is the destination's.
+ */
+export enum FailureClass {
+  /** Nothing failed, or nothing that the scheduler must know. */
+  ok = 0,
+  /** The source's address is on no interface of this machine. */
+  unplumbed = 1,
+  /** The proxy could not be reached, or did not do what it is for. */
+  proxyConnect = 2,
+  /** The proxy's machine does not have the source's address, by the proxy's word. */
+  proxyUnplumbed = 3,
+  /** TLS with the destination. */
+  tls = 4,
+  /** Anything else, or several of these: the hosts, and the network on the way to them. */
+  other = 5,
+  /** The proxy works, and could not connect to any address of the plan. */
+  proxyDestination = 6,
+}
+
+/** Bits of an outcome's flags below its failure class. */
+const CLASS_SHIFT = 8;
+
+/** The failure class as bits of {@link OutcomeFrame}'s flags. */
+export function failureBits(failure: FailureClass): number {
+  return failure << CLASS_SHIFT;
+}
+
+/** The failure class in an outcome's flags. */
+export function failureOf(flags: number): FailureClass {
+  return (flags >> CLASS_SHIFT) & 0xff;
+}
+
+/** Whether no address of the plan could be used, for whatever reason: the message was not tried. */
+export function wasUnreachable(flags: number): boolean {
+  return (flags & OutcomeFlag.connectFailed) !== 0 || failureOf(flags) !== FailureClass.ok;
+}
 
 /** What a session reports of itself. */
 export enum SessionChange {
@@ -153,4 +181,6 @@ export enum CloseReason {
   suspended = 3,
   shutdown = 4,
   pathGone = 5,
+  /** A reload of the configuration: too many sessions now, or another address, or other options. */
+  reconfigured = 6,
 }

@@ -24,6 +24,7 @@ import { NotedHandler, noteHand } from "./noted.js";
 import { Outcomes } from "./outcomes.js";
 import { EgressPath } from "./path.js";
 import { makePlan, type Plan, type PlanTarget } from "./plan.js";
+import { Plumbing } from "./plumbing.js";
 import { connectThrough, type ThroughParts } from "./proxy/through.js";
 import { EgressSession } from "./session.js";
 import type { Assigned, SessionHost, SettledEnd } from "./session-host.js";
@@ -43,6 +44,7 @@ export class Egress implements SessionHost {
   readonly #unseen: Unseen;
   readonly #tls = new TlsTally();
   readonly #outcomes: Outcomes;
+  readonly #plumbing = new Plumbing();
   readonly #through: ThroughParts;
   readonly #desk: TlsDesk;
 
@@ -71,7 +73,8 @@ export class Egress implements SessionHost {
 
   /** Learns of a path, or of its new definition; sessions that are open keep the old one. */
   definePath(definition: PathDefinition): void {
-    this.#paths.set(definition.id, new EgressPath(definition, this.#parts.hostname, this.#parts.clock));
+    const { hostname, clock } = this.#parts;
+    this.#paths.set(definition.id, new EgressPath(definition, hostname, clock, this.#plumbing));
   }
 
   forgetPath(id: PathId): void {

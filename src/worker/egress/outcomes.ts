@@ -7,14 +7,14 @@
  * On failure a message that cannot be read has an outcome too; nothing is thrown
  */
 import { unreachable } from "../../base/assert.js";
-import { OutcomeFlag, OutcomeKind } from "../../protocol/layout/frames.js";
+import { FailureClass, OutcomeFlag, OutcomeKind } from "../../protocol/layout/frames.js";
 import { createdMs, messageId } from "../../protocol/message-id.js";
 import { Counter } from "../../protocol/metrics.js";
 import type { DelayReason, ResponseText } from "../../protocol/records.js";
 import type { TlsOutcome } from "../../protocol/tls-policy.js";
 import type { AttemptFacts, MessageFacts, MessageRecordKind } from "../events/record.js";
 import type { SpooledMessage, Unreadable } from "../spool/envelope.js";
-import { type FailureCause, serverName, unreachableFlags } from "./cause.js";
+import { serverName, unreachableFlags } from "./cause.js";
 import type { EgressParts } from "./egress-parts.js";
 import type { EgressSession } from "./session.js";
 import type { Assigned, SettledEnd } from "./session-host.js";
@@ -31,13 +31,6 @@ export class Outcomes {
     this.#tlsOutcome = tlsOutcome;
   }
 
-  /** Counts a plan of which no address could be used; gives the outcome's flags. */
-  #blamed(cause: FailureCause): number {
-    if (cause === "unplumbed" || cause === "proxy-unplumbed") this.#count(Counter.bindFailures, 1);
-    else if (cause === "proxy") this.#count(Counter.proxyConnectionFailures, 1);
-    return unreachableFlags(cause);
-  }
-
   /** A message that a session had has its fate. */
   settle(session: EgressSession, assigned: Assigned, fate: Fate, end: SettledEnd): void {
     let flags = end === "goes-on" ? 0 : OutcomeFlag.sessionEnded;
@@ -51,7 +44,7 @@ export class Outcomes {
     // A session that could not connect has not read its message yet.
     const message = loaded ?? this.#parts.read(assigned.shard, assigned.key);
     if (message.kind !== "message") {
-      if (end === "unreachable") flags |= this.#blamed(session.targets.cause);
+      if (end === "unreachable") flags |= this.#unreachable(session);
       this.unreadable(session, assigned, message, flags);
       return;
     }
@@ -73,7 +66,7 @@ export class Outcomes {
       case "next-host":
       case "again": {
         this.#count(Counter.transientFailures, 1);
-        if (end === "unreachable") flags |= this.#blamed(session.targets.cause);
+        if (end === "unreachable") flags |= this.#unreachable(session);
         const reason = (fate.kind === "transient" ? fate.reason : undefined) ?? "LoggedTransientFailure";
         this.#record(session, assigned, message, "TransientFailure", fate.response, reason);
         this.#parts.outcome(assigned.row, session.id, OutcomeKind.transient, flags, fate.response.code);
@@ -122,6 +115,13 @@ export class Outcomes {
     else if (found.kind === "missing") this.#parts.lost(shard, key);
     if (kind === OutcomeKind.returned) this.#parts.inHand(shard, key, false);
     this.#parts.outcome(row, session.id, kind, flags, 0);
+  }
+
+  /** Counts a plan of which no address could be used; gives the outcome's flags. */
+  #unreachable({ targets: { cause } }: EgressSession): number {
+    if (cause === FailureClass.unplumbed || cause === FailureClass.proxyUnplumbed) this.#count(Counter.bindFailures, 1);
+    else if (cause === FailureClass.proxyConnect) this.#count(Counter.proxyConnectionFailures, 1);
+    return unreachableFlags(cause);
   }
 
   #count(counter: Counter, by: number): void {

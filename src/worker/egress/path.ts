@@ -4,6 +4,7 @@ import type { ConnectOptions } from "../../native/binding.js";
 import type { PathDefinition, RouteHost } from "../../protocol/messages.js";
 import type { StsState } from "../../protocol/tls-policy.js";
 import { type PlanRules, type PlanTarget, planRules } from "./plan.js";
+import { Plumbing } from "./plumbing.js";
 
 const PROXY_GRACE_MS = 1000;
 
@@ -26,10 +27,13 @@ export class EgressPath {
   readonly proxy: ProxyConfig | null;
   readonly rules: PlanRules;
   readonly #clock: Clock;
-  readonly #localAddress: string | null;
+  /** Where connections leave from; null for the system's choice. */
+  readonly localAddress: string | null;
+  readonly #freeBind: boolean;
+  readonly #plumbing: Plumbing;
 
   /** @param hostname this machine's name, the last choice for EHLO. */
-  constructor(definition: PathDefinition, hostname: string, clock: Clock) {
+  constructor(definition: PathDefinition, hostname: string, clock: Clock, plumbing: Plumbing = new Plumbing()) {
     this.name = definition.name;
     this.site = definition.site;
     this.source = definition.source.name;
@@ -45,12 +49,19 @@ export class EgressPath {
     const origin = { address: proxy === null ? address : proxy.sourceAddress, remotePort };
     this.rules = planRules(definition.config, origin, definition.explicit);
     this.#clock = clock;
-    this.#localAddress = definition.source.address;
+    this.#plumbing = plumbing;
+    this.localAddress = definition.source.address;
+    this.#freeBind = this.localAddress !== null && definition.source.freeBind;
   }
 
   /** How long a connection may take to come up. A proxy's has its own, more telling end a little earlier. */
   get connectPatienceMs(): number {
     return this.config.connectTimeoutMs + (this.proxy === null ? 0 : PROXY_GRACE_MS);
+  }
+
+  /** Whether connections leave from an address that no interface of this machine has. */
+  get isUnplumbed(): boolean {
+    return this.localAddress !== null && !this.#plumbing.has(this.localAddress, this.nowMs());
   }
 
   /** Monotonic milliseconds. */
@@ -64,8 +75,8 @@ export class EgressPath {
       address: target.address,
       port: target.port,
       unix: target.unix,
-      localAddress: this.#localAddress,
-      freeBind: this.#localAddress !== null,
+      localAddress: this.localAddress,
+      freeBind: this.#freeBind,
     };
   }
 }

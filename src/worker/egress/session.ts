@@ -163,7 +163,7 @@ export class EgressSession implements LineHost {
 
   /** The present address cannot be used. */
   onUnconnected(failure: StepResult, fault: Fault | null = null): void {
-    this.targets.failed(failure, fault, this.path.proxy);
+    this.targets.failed(failure, fault, this.path);
     this.line.drop();
     this.#connectNext();
   }

@@ -8,10 +8,10 @@
  */
 import { assert } from "../../base/assert.js";
 import type { Fault } from "../../base/fault.js";
-import type { ProxyConfig } from "../../config/compiled.js";
+import type { FailureClass } from "../../protocol/layout/frames.js";
 import type { ResponseText } from "../../protocol/records.js";
 import type { StepResult } from "../../smtp/client-result.js";
-import { blame, commonCause, type FailureCause } from "./cause.js";
+import { blame, commonCause, type Origin } from "./cause.js";
 import type { PlanTarget } from "./plan.js";
 import { type HostFailure, judgeUnreachable } from "./verdict.js";
 
@@ -38,7 +38,7 @@ export class Targets {
   }
 
   /** Who is to blame that no address is left. */
-  get cause(): FailureCause {
+  get cause(): FailureClass {
     return commonCause(this.#failures);
   }
 
@@ -62,10 +62,10 @@ export class Targets {
   }
 
   /** The current address cannot be used. */
-  failed(failure: StepResult, fault: Fault | null, proxy: ProxyConfig | null): void {
+  failed(failure: StepResult, fault: Fault | null, origin: Origin): void {
     const target = this.#current;
     assert(target !== null, "an address failed that was not tried");
-    this.#failures.push(blame(target, failure, fault, proxy));
+    this.#failures.push(blame(target, failure, fault, origin));
   }
 
   /** The current address has greeted us: what the others did is of no interest any more. */

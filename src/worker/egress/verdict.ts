@@ -1,10 +1,11 @@
 import { unreachable } from "../../base/assert.js";
 import type { PathConfig } from "../../config/compiled.js";
+import type { FailureClass } from "../../protocol/layout/frames.js";
 import type { DelayReason, EnhancedCode, ResponseText } from "../../protocol/records.js";
 import type { RecipientResult, Stage, StepResult, TransactionResult } from "../../smtp/client-result.js";
 import { formatEnhancedCode } from "../../smtp/enhanced-code.js";
 import { cutText, type PeerReply } from "../../smtp/reply-reader.js";
-import { CAUSE_WORDS, commonCause, type FailureCause } from "./cause.js";
+import { CAUSE_WORDS, commonCause, isOfProxy } from "./cause.js";
 
 /**
  * The one judge of trouble: sessions report what happened, this file alone says what it means for a recipient and for
@@ -225,7 +226,8 @@ export interface HostFailure {
   /** Null for a unix socket. */
   readonly address: string | null;
   readonly failure: StepResult;
-  readonly cause: FailureCause;
+  /** Whose trouble it is. */
+  readonly cause: FailureClass;
   /** The proxy that the failure is to be told of, where its text does not name it already. */
   readonly via: string | null;
 }
@@ -258,11 +260,9 @@ export function judgeUnreachable(failures: readonly HostFailure[]): ResponseText
 }
 
 /** A proxy's fault says in its own words what it was doing. */
-function telling(failure: StepResult, cause: FailureCause): string {
+function telling(failure: StepResult, cause: FailureClass): string {
   const { stage, answer } = failure;
-  return cause !== "host" && cause !== "unplumbed" && stage === "connect" && answer.kind === "transport"
-    ? answer.detail
-    : describe(failure);
+  return isOfProxy(cause) && stage === "connect" && answer.kind === "transport" ? answer.detail : describe(failure);
 }
 
 /** Why a plan has no address to try. */

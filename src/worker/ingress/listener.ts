@@ -49,9 +49,10 @@ export interface ListenerParts {
 
 /** See the file's header. */
 export class IngressListener {
-  readonly config: SmtpListenerConfig;
-  readonly settings: ServerSettings;
-  readonly relay: RelayRules;
+  config: SmtpListenerConfig;
+  /** Of sessions that begin from now on; one that is open keeps what it began with. */
+  settings: ServerSettings;
+  relay: RelayRules;
   readonly pool = new BufferPool(POOL_BYTES);
   /** Monotonic ms as of the last sweep: fine enough for time-outs, and free to read. */
   nowMs: number;
@@ -68,7 +69,7 @@ export class IngressListener {
     this.config = config;
     this.#index = index;
     this.#parts = parts;
-    this.settings = new ServerSettings({ ...config, countHops, scan: loadNative().scanContent });
+    this.settings = settingsOf(config);
     this.relay = new RelayRules(config);
     this.nowMs = parts.clock.monoMs();
     this.#openCounts = parts.shared.listenerConnections(parts.thread);
@@ -80,6 +81,13 @@ export class IngressListener {
 
   get durability(): Durability {
     return this.#parts.durability;
+  }
+
+  /** A reload: other options, at the same address. */
+  reconfigure(config: SmtpListenerConfig): void {
+    this.config = config;
+    this.settings = settingsOf(config);
+    this.relay = new RelayRules(config);
   }
 
   /** Sessions that are open. */
@@ -168,4 +176,8 @@ export class IngressListener {
   destroy(): void {
     for (const session of this.#sessions) session.destroy();
   }
+}
+
+function settingsOf(config: SmtpListenerConfig): ServerSettings {
+  return new ServerSettings({ ...config, countHops, scan: loadNative().scanContent });
 }

@@ -28,7 +28,7 @@ function path(secure: boolean, enableDane: boolean, remotePort: number | null = 
     id: 1 as PathId,
     name: "p",
     site: "s",
-    source: { name: "s", address: null, ehloDomain: null, remotePort, proxy: null },
+    source: { name: "s", address: null, freeBind: false, ehloDomain: null, remotePort, proxy: null },
     pool: "pool",
     hosts: HOSTS,
     explicit: true,

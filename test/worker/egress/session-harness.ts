@@ -81,7 +81,7 @@ export class SessionWorld {
       id: 1 as PathId,
       name: "p",
       site: "mx.example",
-      source: { name: "s", address: null, ehloDomain: null, remotePort: null, proxy: null },
+      source: { name: "s", address: null, freeBind: false, ehloDomain: null, remotePort: null, proxy: null },
       pool: "pool",
       hosts: [],
       explicit: true,

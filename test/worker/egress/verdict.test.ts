@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { FailureClass } from "../../../src/protocol/layout/frames.js";
 import type { EnhancedCode } from "../../../src/protocol/records.js";
 import type { Answer, RecipientResult, SessionEnd, Stage, TransactionResult } from "../../../src/smtp/client-result.js";
 import {
@@ -138,7 +139,7 @@ test("what is logged: the peer's words as they are, ours with the mark", () => {
 });
 
 function failed(name: string, address: string | null, stage: Stage, answer: Answer): HostFailure {
-  return { name, address, failure: { stage, answer, command: null }, cause: "host", via: null };
+  return { name, address, failure: { stage, answer, command: null }, cause: FailureClass.other, via: null };
 }
 
 test("all addresses failed: one temporary answer that names each", () => {

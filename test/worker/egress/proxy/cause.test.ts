@@ -2,18 +2,23 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Fault, type FaultCode } from "../../../../src/base/fault.js";
 import type { ProxyConfig } from "../../../../src/config/compiled.js";
-import { OutcomeFlag, PROXY_FLAGS } from "../../../../src/protocol/layout/frames.js";
+import { FailureClass, failureOf, OutcomeFlag } from "../../../../src/protocol/layout/frames.js";
 import type { Answer, Stage } from "../../../../src/smtp/client-result.js";
-import { blame, commonCause, type FailureCause, unreachableFlags } from "../../../../src/worker/egress/cause.js";
+import { blame, commonCause, type Origin, unreachableFlags } from "../../../../src/worker/egress/cause.js";
 import { judgeUnreachable } from "../../../../src/worker/egress/verdict.js";
 
 const SERVER = { host: "192.0.2.9", port: 8025 };
 const HA: ProxyConfig = { protocol: "haproxy", server: SERVER, sourceAddress: "192.0.2.7", version: 2 };
 const SOCKS: ProxyConfig = { protocol: "socks5", server: SERVER, sourceAddress: "192.0.2.7", credentials: null };
+const { ok, unplumbed, proxyConnect, proxyUnplumbed, proxyDestination, other, tls } = FailureClass;
 const TARGET = { name: "mx.example", address: "198.51.100.1" };
 const CLOSED: Answer = { kind: "closed" };
 const TIMEOUT: Answer = { kind: "timeout", afterMs: 60_000 };
 const REPLY: Answer = { kind: "reply", reply: { code: 554, enhanced: null, content: "no", lines: ["no"] } };
+
+function from(proxy: ProxyConfig | null, isUnplumbed = false): Origin {
+  return { proxy, isUnplumbed };
+}
 
 function step(stage: Stage, answer: Answer) {
   return { stage, answer, command: null };
@@ -21,44 +26,51 @@ function step(stage: Stage, answer: Answer) {
 
 test("who is to blame", () => {
   const fault = (code: FaultCode, errno: string | null = null) => new Fault(code, "words", { errno });
-  const rows: readonly [Stage, Answer, Fault | null, ProxyConfig | null, FailureCause][] = [
-    ["connect", CLOSED, fault("proxy.unreachable"), SOCKS, "proxy"],
-    ["connect", CLOSED, fault("proxy.handshake"), SOCKS, "proxy"],
-    ["connect", CLOSED, fault("proxy.unplumbed"), SOCKS, "proxy-unplumbed"],
-    ["connect", CLOSED, fault("proxy.destination"), SOCKS, "proxy-destination"],
-    ["connect", TIMEOUT, null, SOCKS, "proxy"],
-    ["connect", TIMEOUT, null, null, "host"],
-    ["connect", CLOSED, fault("socket.failed", "ECONNREFUSED"), null, "host"],
-    ["connect", CLOSED, fault("socket.failed", "EADDRNOTAVAIL"), null, "unplumbed"],
-    ["banner", TIMEOUT, null, HA, "proxy"],
-    ["banner", CLOSED, null, HA, "proxy"],
-    ["banner", REPLY, null, HA, "host"],
-    ["banner", TIMEOUT, null, SOCKS, "host"],
-    ["ehlo", CLOSED, null, HA, "host"],
+  const rows: readonly [Stage, Answer, Fault | null, Origin, FailureClass][] = [
+    ["connect", CLOSED, fault("proxy.unreachable"), from(SOCKS), proxyConnect],
+    ["connect", CLOSED, fault("proxy.handshake"), from(SOCKS), proxyConnect],
+    ["connect", CLOSED, fault("proxy.unplumbed"), from(SOCKS), proxyUnplumbed],
+    ["connect", CLOSED, fault("proxy.destination"), from(SOCKS), proxyDestination],
+    ["connect", TIMEOUT, null, from(SOCKS), proxyConnect],
+    ["connect", TIMEOUT, null, from(null), other],
+    ["connect", CLOSED, fault("socket.failed", "ECONNREFUSED"), from(null), other],
+    ["connect", CLOSED, fault("socket.failed", "EADDRNOTAVAIL"), from(null, true), unplumbed],
+    // Its ports are used up.
+    ["connect", CLOSED, fault("socket.failed", "EADDRNOTAVAIL"), from(null), other],
+    ["connect", CLOSED, fault("socket.failed", "ECONNREFUSED"), from(null, true), other],
+    ["banner", TIMEOUT, null, from(HA), proxyConnect],
+    ["banner", CLOSED, null, from(HA), proxyConnect],
+    ["banner", REPLY, null, from(HA), other],
+    ["banner", TIMEOUT, null, from(SOCKS), other],
+    ["ehlo", CLOSED, null, from(HA), other],
   ];
-  for (const [stage, answer, why, proxy, expected] of rows) {
-    const found = blame(TARGET, step(stage, answer), why, proxy).cause;
-    assert.equal(found, expected, `${stage} ${answer.kind} ${why?.code} ${proxy?.protocol}`);
+  for (const [stage, answer, why, origin, expected] of rows) {
+    const found = blame(TARGET, step(stage, answer), why, origin).cause;
+    assert.equal(found, expected, `${stage} ${answer.kind} ${why?.code} ${origin.proxy?.protocol}`);
   }
 });
 
 test("a host is blamed only for what a host did", () => {
-  const of = (...causes: FailureCause[]) => commonCause(causes.map((cause) => ({ cause })));
-  assert.equal(of(), "host");
-  assert.equal(of("proxy-destination", "proxy-destination"), "proxy-destination");
-  assert.equal(of("proxy", "proxy-destination"), "proxy");
-  assert.equal(of("proxy", "host"), "host");
-  for (const cause of ["proxy", "proxy-unplumbed", "proxy-destination"] as const) {
-    assert.equal(unreachableFlags(cause) & OutcomeFlag.connectFailed, 0, cause);
-    assert.notEqual(unreachableFlags(cause) & PROXY_FLAGS, 0, cause);
+  const of = (...causes: FailureClass[]) => commonCause(causes.map((cause) => ({ cause })));
+  assert.equal(of(), ok);
+  assert.equal(of(proxyDestination, proxyDestination), proxyDestination);
+  assert.equal(of(proxyConnect, proxyDestination), proxyConnect);
+  assert.equal(of(proxyConnect, other), other);
+  assert.equal(of(unplumbed, unplumbed), unplumbed);
+  assert.equal(of(unplumbed, other), other);
+  for (const cause of [unplumbed, proxyConnect, proxyUnplumbed, proxyDestination]) {
+    assert.equal(unreachableFlags(cause) & OutcomeFlag.connectFailed, 0);
+    assert.equal(failureOf(unreachableFlags(cause)), cause);
   }
-  assert.notEqual(unreachableFlags("host") & OutcomeFlag.connectFailed, 0);
-  assert.equal(unreachableFlags("host") & PROXY_FLAGS, 0);
-  assert.notEqual(unreachableFlags("unplumbed") & OutcomeFlag.unplumbed, 0);
+  for (const cause of [ok, other, tls]) {
+    assert.notEqual(unreachableFlags(cause) & OutcomeFlag.connectFailed, 0);
+    assert.equal(failureOf(unreachableFlags(cause) | OutcomeFlag.sessionEnded), cause);
+    assert.equal(unreachableFlags(cause) & OutcomeFlag.removing, 0);
+  }
 });
 
 test("a record says that it was the proxy, and which", () => {
-  const silent = blame(TARGET, step("banner", TIMEOUT), null, HA);
+  const silent = blame(TARGET, step("banner", TIMEOUT), null, from(HA));
   assert.equal(
     judgeUnreachable([silent]).content,
     "KumoMTA internal: failed to connect to any candidate hosts (proxy): mx.example [198.51.100.1]: " +
@@ -67,10 +79,10 @@ test("a record says that it was the proxy, and which", () => {
   const fault = new Fault("proxy.destination", "proxy socks5 192.0.2.9:8025: host unreachable");
   const told = { kind: "transport", detail: fault.message } as const;
   assert.equal(
-    judgeUnreachable([blame(TARGET, step("connect", told), fault, SOCKS)]).content,
+    judgeUnreachable([blame(TARGET, step("connect", told), fault, from(SOCKS))]).content,
     "KumoMTA internal: failed to connect to any candidate hosts (proxy cannot reach the destination): " +
       "mx.example [198.51.100.1]: proxy socks5 192.0.2.9:8025: host unreachable",
   );
-  const both = [silent, blame(TARGET, step("banner", REPLY), null, HA)];
+  const both = [silent, blame(TARGET, step("banner", REPLY), null, from(HA))];
   assert.match(judgeUnreachable(both).content, /candidate hosts: mx\.example .*greeting, mx\.example .*: 554 no$/);
 });

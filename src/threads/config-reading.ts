@@ -1,0 +1,68 @@
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { Worker } from "node:worker_threads";
+import { Fault, messageOf } from "../base/fault.js";
+import { ConfigFault, type LoadedConfig, loadConfig } from "../config/load.js";
+import type { Problem } from "../config/problems.js";
+import { loadZone } from "../dns/static-zone.js";
+
+/** What a reading of the configuration gave. */
+export type ConfigReading =
+  /** `digest` is the same for two readings that say the same. */
+  | { readonly kind: "good"; readonly loaded: LoadedConfig; readonly digest: string }
+  /** `reason`: one line per problem. */
+  | { readonly kind: "wrong"; readonly reason: string; readonly problems: readonly Problem[] };
+
+/** Longest time that reading and checking may take before it is given up. */
+const LONGEST_MS = 30_000;
+
+/**
+ * Tells configurations apart: what the files say, and what the static zone file holds.
+ * @throws {Fault} `config.*` for a wrong zone file.
+ */
+export function digestOf(config: LoadedConfig): string {
+  const { hostsFile } = config.config.dns;
+  const hash = createHash("sha256").update(JSON.stringify([config.config, config.written]));
+  if (hostsFile !== null) {
+    // It must be good, too: it is read again when it comes into force.
+    loadZone(hostsFile);
+    hash.update(readFileSync(hostsFile));
+  }
+  return hash.digest("hex");
+}
+
+/** Reads and checks the configuration on the thread that calls it. */
+export function readConfigHere(path: string): ConfigReading {
+  try {
+    const loaded = loadConfig(path);
+    return { kind: "good", loaded, digest: digestOf(loaded) };
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    const problems = error instanceof ConfigFault ? error.problems : [];
+    return { kind: "wrong", reason: error.message, problems };
+  }
+}
+
+/**
+ * Reads and checks the configuration on a thread of its own: a large one takes longer than the scheduler may be kept
+ * waiting. Never rejects: a thread that dies or takes too long is a wrong configuration.
+ */
+export function readConfig(path: string): Promise<ConfigReading> {
+  const worker = new Worker(new URL("./config-reading-main.js", import.meta.url), { workerData: path });
+  return new Promise((resolve) => {
+    const wrong = (reason: string): void => {
+      clearTimeout(late);
+      resolve({ kind: "wrong", reason, problems: [] });
+    };
+    const late = setTimeout(() => {
+      wrong(`${path}: not read within ${LONGEST_MS / 1000} s`);
+      void worker.terminate();
+    }, LONGEST_MS);
+    worker.on("message", (reading: ConfigReading) => {
+      clearTimeout(late);
+      resolve(reading);
+    });
+    worker.on("error", (error) => wrong(`${path}: ${messageOf(error)}`));
+    worker.on("exit", () => wrong(`${path}: the thread that read it has ended`));
+  });
+}
