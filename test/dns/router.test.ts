@@ -18,12 +18,10 @@ import { PolicyHost, serve } from "../support/policy-host.js";
 const dir = mkdtempSync(join(tmpdir(), "hikyaku-router-"));
 after(() => rmSync(dir, { recursive: true, force: true }));
 const authority = makeCertificate(dir, { name: "Closed network" });
-const hosts = ["mta-sts.d.example", "mta-sts.sibling.example"];
+const hosts = ["mta-sts.d.example", "mta-sts.sibling.example", "mta-sts.late.example"];
 const identity = makeCertificate(dir, { name: "policies", hosts, issuer: authority });
 
-writeFileSync(
-  join(dir, "hosts.zone"),
-  `$ORIGIN example.
+const ZONE = `$ORIGIN example.
 d MX 10 mx.d
 d MX 20 mx.elsewhere
 _mta-sts.d TXT "v=STSv1; id=1"
@@ -32,9 +30,11 @@ sibling MX 10 mx.d
 _mta-sts.sibling TXT "v=STSv1; id=1"
 mta-sts.sibling A 10.0.0.1
 quiet MX 10 mx.d
+late MX 10 mx.d
+late MX 20 mx.elsewhere
 mx.d A 192.0.2.1
-`,
-);
+`;
+writeFileSync(join(dir, "hosts.zone"), ZONE);
 
 function config(port: number, more = ""): CompiledConfig {
   const path = join(dir, "hikyaku.toml");
@@ -116,6 +116,18 @@ test("a policy that none of the hosts matches fails its domain and no other", as
   const opened = open(config(host.port));
   assert.equal(await routeOf(opened, "d.example"), "no MX host of d.example matches its MTA-STS policy");
   assert.equal(await routeOf(opened, "quiet.example"), "mx.d.example none true");
+  await opened.router.stop();
+  await host.stop();
+});
+
+test("a reload that brings other answers of DNS brings them to the policies, too", async () => {
+  const policy = serve("version: STSv1\nmode: enforce\nmx: *.d.example\nmax_age: 86400\n");
+  const host = await PolicyHost.start(identity, policy);
+  const opened = open(config(host.port));
+  assert.equal(await routeOf(opened, "late.example"), "mx.d.example,mx.elsewhere.example none true");
+  writeFileSync(join(dir, "hosts.zone"), `${ZONE}_mta-sts.late TXT "v=STSv1; id=1"\nmta-sts.late A 127.0.0.1\n`);
+  opened.router.reconfigure(config(host.port).dns);
+  assert.equal(await routeOf(opened, "late.example"), "mx.d.example enforce true");
   await opened.router.stop();
   await host.stop();
 });

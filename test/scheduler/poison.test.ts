@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { OutcomeFlag, OutcomeKind } from "../../src/protocol/layout/frames.js";
 import { totals } from "../../src/scheduler/snapshot.js";
-import { Harness } from "./harness.js";
+import { Harness, hosts } from "./harness.js";
 
 const NOTHING = { has: () => false };
 const DAY_MS = 86_400_000;
@@ -173,4 +173,27 @@ test("an expiry that died with its worker is decided again, although the message
     ],
   );
   assert.deepEqual(world.port.deliveries, []);
+});
+
+test("a shared limit is not kept for a path whose only message was sentenced while it waited for it", () => {
+  const world = new Harness();
+  for (const name of ["a", "b", "c"]) {
+    world.routes.set(`${name}.example`, hosts(name));
+    world.paths.set(name, { additionalConnectionLimits: { all: 1 }, maxDeliveriesPerConnection: 1 });
+  }
+  const [first] = world.accept("a.example");
+  world.turns();
+  const [sentenced] = world.accept("b.example");
+  world.turns();
+  const [last] = world.accept("c.example");
+  world.turns();
+  assert.equal(totals(world.scheduler.core).ready, 2);
+  world.sentence(sentenced);
+  assert.deepEqual(world.deliverAll(), [first]);
+  world.confirmClosed();
+  assert.deepEqual(world.deliverAll(), [last]);
+  assert.equal(world.port.aside[0]?.key, sentenced);
+  world.confirmClosed();
+  world.turns();
+  assert.equal(world.scheduler.core.leases.total, 0);
 });

@@ -1,6 +1,7 @@
 /** Reloads while mail flows: sources and pools that come and go, options that change, rates of choice, shared limits. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { WorkerIndex } from "../../src/base/brands.js";
 import { parseRate, type Rate } from "../../src/base/units.js";
 import { CloseReason, FailureClass, failureBits, OutcomeFlag, OutcomeKind } from "../../src/protocol/layout/frames.js";
 import { pathSnapshots, queueSnapshots, sourceSnapshots, totals } from "../../src/scheduler/snapshot.js";
@@ -273,6 +274,70 @@ test("an unplumbed source is suspended: others take over, it comes back by itsel
   assert.equal(world.port.deliveries.length + ready, 3);
   assert.ok(world.port.deliveries.every(({ attempts }) => attempts === 0));
   assert.equal(sourceSnapshots(world.scheduler.core)[0]?.suspended, "none");
+});
+
+test("an address that the proxy's machine does not have is unplumbed, too; a destination out of reach is no fault of a source", () => {
+  for (const [failure, suspended] of [
+    [FailureClass.proxyUnplumbed, "unplumbed"],
+    [FailureClass.proxyConnect, "proxy"],
+    [FailureClass.proxyDestination, "none"],
+    [FailureClass.other, "none"],
+  ] as const) {
+    const world = twoSources();
+    world.suspends.set("one", { failures: 1, periodMs: 60_000, durationMs: 30_000 });
+    world.accept("a.example", 10);
+    world.turns();
+    const [first] = deliveriesOf(world, "one");
+    assert.ok(first !== undefined);
+    const blamed = failure === FailureClass.other ? OutcomeFlag.connectFailed : 0;
+    world.answer(first, OutcomeKind.transient, blamed | OutcomeFlag.sessionEnded | failureBits(failure));
+    world.turns();
+    assert.equal(sourceSnapshots(world.scheduler.core)[0]?.suspended, suspended);
+    assert.equal(path(world, "one").failures, failure === FailureClass.other ? 1 : 0);
+  }
+});
+
+test("an empty queue that a reload gives another reap interval is forgotten after that one", () => {
+  const world = new Harness();
+  const { queues } = world.scheduler.core;
+  world.queues.set("a.example", { reapIntervalMs: 600_000 });
+  world.queues.set("b.example", { reapIntervalMs: 600_000 });
+  for (const name of ["a.example", "b.example"]) {
+    world.accept(name);
+    world.deliverAll();
+  }
+  world.queues.set("a.example", { reapIntervalMs: 60_000 });
+  world.scheduler.reconfigure();
+  world.turns();
+  world.after(59_999);
+  assert.equal(queues.size, 2);
+  world.after(1);
+  assert.deepEqual(
+    [...queues.all()].map(({ name }) => name),
+    ["b.example"],
+  );
+});
+
+test("a queue that waits for a rate and empties meanwhile is forgotten, and its timer with it", () => {
+  const world = new Harness();
+  world.queues.set("a.example", { reapIntervalMs: 60_000, maxAgeMs: 120_000 });
+  world.routes.set("a.example", hosts("site"));
+  world.paths.set("site", { sourceSelectionRate: rate("1/d") });
+  world.accept("a.example", 2);
+  world.turns();
+  assert.equal(queueSnapshots(world.scheduler.core, 5)[0]?.hold, "throttled");
+  assert.ok(world.scheduler.core.agenda.queueAlarms.nextMs() < Number.POSITIVE_INFINITY);
+  world.deliverAll();
+  world.after(150_000);
+  const [expired] = world.port.disposed;
+  assert.ok(expired !== undefined, "the second has outlived its time");
+  world.scheduler.retired(0 as WorkerIndex, expired.row);
+  world.turns();
+  const { queues, agenda } = world.scheduler.core;
+  assert.equal(queues.size, 1);
+  world.after(60_000);
+  assert.equal(queues.size, 0);
+  assert.equal(agenda.queueAlarms.nextMs(), Number.POSITIVE_INFINITY);
 });
 
 test("a suspension ends when a reload takes its rule away", () => {
