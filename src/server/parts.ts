@@ -112,7 +112,7 @@ export class ServerParts {
         ports,
         sink,
         logShared,
-        segment: () => this.rotation.current,
+        segment: (worker) => this.rotation.begin(worker),
         log: segments.tail,
         hands,
         events: this.scheduler,

@@ -20,15 +20,20 @@ const CHECK_MS = 1000;
 export class LogRotation {
   readonly #segments: Segments;
   readonly #shared: LogShared;
-  readonly #supervisor: Supervisor;
+  readonly #supervisor: Pick<Supervisor, "broadcast">;
   readonly #notice: (line: string) => void;
   readonly #timer: NodeJS.Timeout;
-  /** By worker: the number of the segment that it writes. */
+  /** By worker: the number of the oldest segment that it may write. */
   readonly #inUse = new Map<number, number>();
   /** Segments that may still be written, or are told of in reports to come; the last one is the current one. */
   #open: LogSegment[];
 
-  constructor(segments: Segments, shared: SharedArrayBuffer, supervisor: Supervisor, notice: (line: string) => void) {
+  constructor(
+    segments: Segments,
+    shared: SharedArrayBuffer,
+    supervisor: Pick<Supervisor, "broadcast">,
+    notice: (line: string) => void,
+  ) {
     this.#segments = segments;
     this.#shared = new LogShared(shared);
     this.#supervisor = supervisor;
@@ -41,6 +46,17 @@ export class LogRotation {
   /** The segment that is written now. */
   get current(): LogSegment {
     return this.#open[this.#open.length - 1] as LogSegment;
+  }
+
+  /**
+   * The segment that a worker is to begin with. It is this worker's until it has said that it writes a later one, however
+   * long it takes to begin: a file that is finished under it would swallow its records.
+   */
+  begin(worker: number): LogSegment {
+    const { current } = this;
+    // The successor of a dead worker may still be asked for what that one wrote.
+    if (!this.#inUse.has(worker)) this.#inUse.set(worker, current.number);
+    return current;
   }
 
   /**

@@ -34,8 +34,8 @@ export interface SupervisorParts {
   readonly sink: WorkerInit["sink"];
   /** What the writers of the event log share. */
   readonly logShared: SharedArrayBuffer;
-  /** The log segment in force. */
-  readonly segment: () => LogSegment;
+  /** The log segment that a worker begins with. */
+  readonly segment: (worker: WorkerIndex) => LogSegment;
   /** What the log of earlier runs says. */
   readonly log: LogTail;
   /** What the workers have in hand, and what the dead ones died of. */

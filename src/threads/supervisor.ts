@@ -187,7 +187,7 @@ export class Supervisor {
       logShared: this.#parts.logShared,
       hands: this.#parts.hands.memory,
       swapGate: this.#swapGate,
-      segment: this.#parts.segment(),
+      segment: this.#parts.segment(index),
       ports: this.#parts.ports,
       sink: this.#parts.sink,
     };
