@@ -154,10 +154,11 @@ export class Server {
 
   /** Deliveries under way get their time. */
   #drained(): Promise<void> {
-    const deadlineMs = this.#parts.clock.monoMs() + DRAIN_MS;
+    const { clock, scheduler } = this.#parts;
+    const beganMs = clock.monoMs();
     return new Promise((resolve) => {
       const look = setInterval(() => {
-        if (this.#parts.scheduler.inFlight > 0 && this.#parts.clock.monoMs() < deadlineMs) return;
+        if (scheduler.hasTimeToEnd(clock.monoMs() - beganMs, DRAIN_MS)) return;
         clearInterval(look);
         resolve();
       }, 20);

@@ -124,7 +124,7 @@ class MixPort implements WorkerPort {
       const dueMs = this.waiting ? nowMs + 600_000 + ((this.toAnnounce * 104_729) % Math.max(1, SPREAD_MS)) : 0;
       const key: SpoolKey = this.#keys.next(nowMs);
       const ref = (this.#next + 1) as QueueRef;
-      sink.accepted(this.index, 0 as ShardIndex, key, ref, 4096, this.waiting ? 1 : 0, dueMs);
+      sink.accepted(this.index, 0 as ShardIndex, key, ref, 4096, this.waiting ? 1 : 0, dueMs, 0);
     }
     return frames;
   }

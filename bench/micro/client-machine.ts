@@ -23,7 +23,9 @@ type BenchPath = ConstructorParameters<typeof ClientMachine>[0]["path"] &
 const path: BenchPath = {
   enablePipelining: true,
   enableRset: true,
+  maxBdatSize: 65_536,
   ignore8bitChecks: false,
+  useLmtp: false,
   bannerTimeoutMs: 60_000,
   starttlsTimeoutMs: 5_000,
   authTimeoutMs: 60_000,

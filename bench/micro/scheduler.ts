@@ -124,7 +124,7 @@ class BenchPort implements WorkerPort {
       const key: SpoolKey = this.#keys.next(this.#clock.steadyMs());
       const ref = (1 + (this.toAnnounce % (this.newDomains ? REFS : QUEUES))) as QueueRef;
       if (this.newDomains) sink.queueNamed(this.index, ref, `d${this.toAnnounce}.example`);
-      sink.accepted(this.index, this.index as number as ShardIndex, key, ref, 1024, 0, 0);
+      sink.accepted(this.index, this.index as number as ShardIndex, key, ref, 1024, 0, 0, 0);
     }
     this.#announced = 0;
     return Math.min(frames, max - 1);
@@ -216,7 +216,7 @@ function waiting(): void {
     const nowMs = clock.steadyMs();
     const shard = 0 as ShardIndex;
     const ref = (1 + (at % QUEUES)) as QueueRef;
-    scheduler.accepted(port.index, shard, keys.next(nowMs), ref, 1024, 1, nowMs + 60_000 + (at % 3_600_000));
+    scheduler.accepted(port.index, shard, keys.next(nowMs), ref, 1024, 1, nowMs + 60_000 + (at % 3_600_000), 0);
   }
   scheduler.turn();
   globalThis.gc?.();

@@ -239,6 +239,8 @@ export interface PathConfig {
   /** By name, shared as the limits are. */
   readonly additionalSourceSelectionRates: Readonly<Record<string, Rate>>;
   readonly maxDeliveriesPerConnection: number;
+  /** Recipients of one message that share a transaction. */
+  readonly maxRecipientsPerBatch: number;
   readonly maxReady: number;
   readonly consecutiveConnectionFailuresBeforeDelay: number;
   readonly smtpPort: number;
@@ -247,7 +249,10 @@ export interface PathConfig {
   readonly enableDane: boolean;
   readonly enablePipelining: boolean;
   readonly enableRset: boolean;
+  /** Bytes of content that leave in one write with their commands; 0 for none. */
+  readonly maxBdatSize: number;
   readonly ignore8bitChecks: boolean;
+  readonly useLmtp: boolean;
   readonly ipLookupStrategy: IpLookupStrategy;
   readonly prohibitedHosts: readonly string[];
   readonly skipHosts: readonly string[];
@@ -262,6 +267,10 @@ export interface PathConfig {
   readonly dataDotTimeoutMs: number;
   readonly rsetTimeoutMs: number;
   readonly idleTimeoutMs: number;
+  /** Null for the server's own. */
+  readonly systemShutdownTimeoutMs: number | null;
+  /** Null for one that follows from the other timeouts. */
+  readonly dispatcherProgressWatchdogTimeoutMs: number | null;
   readonly providerName: string | null;
   readonly enableTls: TlsMode;
   readonly tlsMinimumVersion: TlsVersion;

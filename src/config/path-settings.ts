@@ -1,11 +1,10 @@
 import type { PathConfig } from "./compiled.js";
-import { choice, duration, flag, integer, limit, list, rate } from "./kinds.js";
+import { choice, duration, flag, integer, limit, list, rate, size } from "./kinds.js";
 import { laterTlsSettings, PATH_TLS_DEFAULTS, pathTlsOptions } from "./path-tls-settings.js";
 import { later, mapOf, type Option, optionsOf, type Setting } from "./table.js";
 import { ehloName, network, text } from "./text-kinds.js";
 
 const SECOND = 1000;
-const MINUTE = 60_000;
 const DAY = 86_400_000;
 
 /** What an egress path does when no shaping rule says otherwise. */
@@ -16,6 +15,7 @@ export const PATH_DEFAULTS: PathConfig = {
   sourceSelectionRate: null,
   additionalSourceSelectionRates: {},
   maxDeliveriesPerConnection: 1024,
+  maxRecipientsPerBatch: 100,
   maxReady: 1024,
   consecutiveConnectionFailuresBeforeDelay: 100,
   smtpPort: 25,
@@ -24,7 +24,9 @@ export const PATH_DEFAULTS: PathConfig = {
   enableDane: false,
   enablePipelining: true,
   enableRset: true,
+  maxBdatSize: 256 * 1024,
   ignore8bitChecks: false,
+  useLmtp: false,
   ipLookupStrategy: "Ipv4AndIpv6",
   prohibitedHosts: ["127.0.0.0/8", "0.0.0.0", "::1", "::"],
   skipHosts: [],
@@ -39,6 +41,8 @@ export const PATH_DEFAULTS: PathConfig = {
   dataDotTimeoutMs: 300 * SECOND,
   rsetTimeoutMs: 5 * SECOND,
   idleTimeoutMs: 5 * SECOND,
+  systemShutdownTimeoutMs: null,
+  dispatcherProgressWatchdogTimeoutMs: null,
   providerName: null,
   ...PATH_TLS_DEFAULTS,
 };
@@ -71,6 +75,12 @@ export const pathOptions: readonly Option<PathConfig>[] = [
     integer({ min: 1, max: 1_000_000 }),
     "A connection is closed after this many messages.",
   ),
+  option(
+    "max_recipients_per_batch",
+    "maxRecipientsPerBatch",
+    integer({ min: 1, max: 1000 }),
+    "Recipients of one message that share a transaction.",
+  ),
   option("max_ready", "maxReady", integer({ min: 1, max: 10_000_000 }), "Capacity of the ready queue."),
   option(
     "consecutive_connection_failures_before_delay",
@@ -91,11 +101,18 @@ export const pathOptions: readonly Option<PathConfig>[] = [
   option("enable_pipelining", "enablePipelining", flag(), "Commands are sent together when the server offers it."),
   option("enable_rset", "enableRset", flag(), "RSET is sent between messages."),
   option(
+    "max_bdat_size",
+    "maxBdatSize",
+    size({ min: 0, max: 2 ** 30 }),
+    "Content up to this size leaves in one write with its commands (BDAT) when the server offers it; 0 for never.",
+  ),
+  option(
     "ignore_8bit_checks",
     "ignore8bitChecks",
     flag(),
     "8-bit content is sent even to a server that does not offer 8BITMIME or SMTPUTF8.",
   ),
+  option("use_lmtp", "useLmtp", flag(), "LMTP instead of SMTP: LHLO, and an answer for each recipient at the end."),
   option(
     "ip_lookup_strategy",
     "ipLookupStrategy",
@@ -130,6 +147,20 @@ export const pathOptions: readonly Option<PathConfig>[] = [
   option("data_dot_timeout", "dataDotTimeoutMs", timeout, "For the reply to the end of a message."),
   option("rset_timeout", "rsetTimeoutMs", timeout, "For the reply to RSET."),
   option("idle_timeout", "idleTimeoutMs", timeout, "An unused connection is closed after this."),
+  option(
+    "system_shutdown_timeout",
+    "systemShutdownTimeoutMs",
+    timeout,
+    "At a stop a message that is being sent has so long to come to its end.",
+    "10 s",
+  ),
+  option(
+    "dispatcher_progress_watchdog_timeout",
+    "dispatcherProgressWatchdogTimeoutMs",
+    duration({ min: SECOND, max: DAY }),
+    "A session with a message in hand that makes no progress for so long is ended, and the message waits again.",
+    "twice the longest of the MAIL, RCPT, DATA and end-of-data timeouts, at least a minute",
+  ),
   option("provider_name", "providerName", text({ max: 100 }), "Label of metrics and log records."),
   ...pathTlsOptions,
 ];
@@ -140,18 +171,14 @@ const wakeUp = choice("Aggressive", "Relaxed");
 /** Options of an egress path whose feature does not exist yet. */
 export const laterPathSettings: readonly Setting<unknown, undefined>[] = [
   ...laterTlsSettings,
-  later("system_shutdown_timeout", timeout, "Grace for sessions at a stop."),
   later("max_message_rate", rate(), "Messages."),
   later("additional_message_rate_throttles", mapOf(rate(), named("rates")), "More named rates."),
-  later("max_recipients_per_batch", integer({ min: 1, max: 100_000 }), "Recipients in one transaction.", [1]),
-  later("use_lmtp", flag(), "LMTP instead of SMTP.", [false]),
   later("refresh_interval", duration({ min: SECOND, max: DAY }), "Rules are live; nothing is refreshed."),
   later("refresh_strategy", choice("Ttl", "Epoch"), "Rules are live; nothing is refreshed."),
   later("maintainer_wakeup_strategy", wakeUp, "There is one way of waking."),
   later("dispatcher_wakeup_strategy", wakeUp, "There is one way of waking."),
   later("low_memory_reduction_policy", memory, "Waiting messages are never held in memory."),
   later("no_memory_reduction_policy", memory, "Waiting messages are never held in memory."),
-  later("dispatcher_progress_watchdog_timeout", duration({ min: MINUTE, max: DAY }), "Watch over stuck sessions."),
   later("readyq_pool_name", text({ max: 100 }), "There is one pool of workers."),
   later("aggressive_connection_opening", flag(), "Connections before there is a message.", [false]),
 ];

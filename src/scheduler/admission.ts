@@ -22,10 +22,11 @@ export class Admission {
     size: number,
     attempts: number,
     dueMs: number,
+    nth: number,
   ): void {
     const { queues, placement, counters } = this.#core;
     const queue = queues.of(worker, ref);
-    if (placement.admit(queue, shard, key, size, attempts, dueMs) === 0) counters.unlisted++;
+    if (placement.admit(queue, shard, key, size, attempts, dueMs, nth) === 0) counters.unlisted++;
   }
 
   /** A message has left the spool. */

@@ -21,8 +21,8 @@ export function audit(core: Core): void {
   assert(queued === core.table.live, "queues hold all rows");
   for (const path of core.paths.all()) auditPath(core, path);
   auditOwed(core, listed);
+  auditSessions(core, listed);
   auditRows(core, listed);
-  auditSessions(core);
 }
 
 function auditRows(core: Core, listed: Uint8Array): void {
@@ -34,12 +34,11 @@ function auditRows(core: Core, listed: Uint8Array): void {
     const state = table.state[row];
     counts[state]++;
     if (state !== State.free && table.has(row as Row, RowFlag.unsaved)) unsaved[table.shard[row]]++;
-    const inList = state === State.due || state === State.ready || (table.has(row as Row, RowFlag.owed) && state !== 0);
+    const inHand = state === State.inFlight && table.session[row] !== 0;
+    const owed = table.has(row as Row, RowFlag.owed) && state !== State.free;
+    const inList = state === State.due || state === State.ready || inHand || owed;
     assert((listed[row] !== 0) === inList, "a row is in the list of its state, and only there");
-    if (state === State.inFlight && table.session[row] === 0) orphaned++;
-    else if (state === State.inFlight) {
-      assert(core.sessions.find(table.session[row] as never)?.row === row, "a row in flight is in its session's hand");
-    }
+    if (state === State.inFlight && !inHand) orphaned++;
   }
   for (let state = State.waiting; state <= State.retiring; state++) {
     assert(counts[state] === table.counts[state], "states are counted");
@@ -130,7 +129,7 @@ function auditOwed(core: Core, listed: Uint8Array): void {
   }
 }
 
-function auditSessions(core: Core): void {
+function auditSessions(core: Core, listed: Uint8Array): void {
   let closing = 0;
   const leased = new Map<string, number>();
   const perPath = new Map<EgressPath, { all: number; closing: number }>();
@@ -143,13 +142,17 @@ function auditSessions(core: Core): void {
     }
     perPath.set(session.path, seen);
     for (const { name } of session.claims) leased.set(name, (leased.get(name) ?? 0) + 1);
-    const inHand = session.row !== 0;
+    const { hand } = session;
+    const inHand = walk(core, hand, State.inFlight, listed) > 0;
     assert(inHand === (session.state === "opening" || session.state === "busy"), "a session is busy with a message");
     assert(session.freeLink.linked === (session.state === "idle"), "an idle session is free or leaves");
     const free = session.freeLink.chain === session.path.free;
     assert(session.spareLink.linked === free, "free sessions are known as such");
     assert(core.workers.ports[session.worker] !== null, "a session lives on a living worker");
-    if (inHand) assert(core.table.session[session.row] === session.id, "session and row name each other");
+    for (let row = hand.head; row !== 0; row = core.table.next[row]) {
+      assert(core.table.session[row] === session.id, "session and row name each other");
+      assert(core.table.together(row, hand.head), "a hand holds recipients of one transaction");
+    }
   }
   for (const path of core.paths.all()) {
     const seen = perPath.get(path) ?? { all: 0, closing: 0 };

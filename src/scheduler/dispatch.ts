@@ -114,8 +114,7 @@ export class Dispatch {
       session.freeLink.leave();
       session.spareLink.leave();
       session.state = "busy";
-      this.#handOver(row, session, port);
-      handedOut++;
+      handedOut += this.#handOver(row, session, port);
     }
     return handedOut;
   }
@@ -123,7 +122,7 @@ export class Dispatch {
   #openMore(path: EgressPath): number {
     const { agenda, nowMs, sessions, leases, paths } = this.#core;
     const { sessionLimit } = path;
-    let opened = 0;
+    let handedOut = 0;
     // Each one opened takes its first message at once, so the number is that of the beginning.
     const ideal = idealSessions(path.ready.length, sessionLimit);
     while (path.ready.length > 0 && path.serving < ideal && path.sessions < sessionLimit) {
@@ -151,10 +150,9 @@ export class Dispatch {
       path.sessions++;
       this.#core.counters.sessionsOpened++;
       port.open(session.id, path.definition.id);
-      this.#handOver(row, session, port);
-      opened++;
+      handedOut += this.#handOver(row, session, port);
     }
-    return opened;
+    return handedOut;
   }
 
   /** The next message for a session of `worker`, 0 when there is none; what killed twice meanwhile is set aside. */
@@ -201,12 +199,34 @@ export class Dispatch {
     return false;
   }
 
-  #handOver(row: Row, session: Session, port: WorkerPort): void {
+  /**
+   * Gives a session a message, with those of its other recipients that are next in the lane: they share the content, and
+   * one transaction takes them all. The lane pays for it once. Returns how many recipients these are.
+   */
+  #handOver(first: Row, session: Session, port: WorkerPort): number {
     const { table, placement } = this.#core;
-    placement.handOver(row, session.id);
-    session.row = row;
+    const most = Math.min(session.path.config.maxRecipientsPerBatch, port.room() - KEPT_ROOM);
     session.progressMs = this.#core.nowMs;
-    port.deliver(session.id, row, table.shard[row] as ShardIndex, table.key[row] as SpoolKey, table.attempts[row]);
+    let row = first;
+    for (let count = 1; ; count++) {
+      const next = count < most ? this.#companion(row) : 0;
+      placement.handOver(row, session.id);
+      table.append(session.hand, row);
+      const shard = table.shard[row] as ShardIndex;
+      port.deliver(session.id, row, shard, table.key[row] as SpoolKey, table.attempts[row], next !== 0);
+      if (next === 0) return count;
+      row = next;
+    }
+  }
+
+  /** The row behind a ready one, when it is another recipient of the same transaction; 0 when it is not. */
+  #companion(row: Row): Row | 0 {
+    const { table, placement } = this.#core;
+    for (;;) {
+      const next = table.next[row] as Row;
+      if (next === 0 || !table.together(row, next)) return 0;
+      if (!placement.setAsideIfSentenced(next)) return next;
+    }
   }
 
   /** The worker with the largest backlog for this path that has room; among equals the one with fewer sessions. */

@@ -47,7 +47,7 @@ export class Disposal {
   fail(row: Row, response: ResponseText, reason: DelayReason | null, path: EgressPath | null): boolean {
     const { table, placement, counters, random, nowMs } = this.#core;
     const port = this.#owner(row);
-    if (port === null) return this.#putOff(row);
+    if (port === null) return this.putOff(row);
     if (!port.roomForRare()) return this.#full();
     const { config } = placement.queueOf(row);
     const dueMs = nextAttemptMs(config, table.key[row] as SpoolKey, table.attempts[row], nowMs, random);
@@ -97,7 +97,7 @@ export class Disposal {
     const { table, placement } = this.#core;
     const port = this.#owner(row);
     if (port === null || !port.roomForRare()) {
-      this.#putOff(row);
+      this.putOff(row);
       return;
     }
     this.#write(port, row, "AdminBounce", LOST, null, 0, null, true);
@@ -111,7 +111,7 @@ export class Disposal {
     if (table.state[row] !== State.retiring || !table.has(row, RowFlag.disposing)) return false;
     table.flags[row] &= ~RowFlag.disposing;
     if (placement.setAsideIfSentenced(row)) return true;
-    if (later) this.#putOff(row);
+    if (later) this.putOff(row);
     else placement.giveBack(row);
     return true;
   }
@@ -119,7 +119,7 @@ export class Disposal {
   #end(row: Row, record: RecordKind, response: ResponseText, reason: DelayReason | null): boolean {
     const { table, placement, counters } = this.#core;
     const port = this.#owner(row);
-    if (port === null) return this.#putOff(row);
+    if (port === null) return this.putOff(row);
     if (!port.roomForRare()) return this.#full();
     this.#write(port, row, record, response, reason, 0, null);
     placement.retire(row, false);
@@ -162,7 +162,8 @@ export class Disposal {
     return this.#core.workers.ownerPort(this.#core.table.shard[row] as ShardIndex);
   }
 
-  #putOff(row: Row): boolean {
+  /** It waits for up to a minute, untried; always true. */
+  putOff(row: Row): boolean {
     const { placement, counters, random, nowMs } = this.#core;
     placement.wait(row, requeueMs(nowMs, random));
     counters.putOff++;

@@ -9,16 +9,16 @@ import type { Row, SessionId, ShardIndex, SpoolKey } from "../base/brands.js";
  *              capacity adds to `max_messages` what may be on its way in the rings, and watches `freeRows`.
  * On failure:  a broken count is a bug of ours and panics; nothing here can fail otherwise.
  *
- *     row   key        dueMs  queue lane next prev size session attempts shard state   flags
+ *     row   key        dueMs  queue lane next prev size session attempts shard nth state   flags
  *     0     (none)
- *     1     8071…      1.8e12  17     0    4    0  2048    0        2      0   waiting
+ *     1     8071…      1.8e12  17     0    4    0  2048    0        2      0   0   waiting
  *     2     …                                                               ─┐
  *     high water ────────────────────────────────────────────────────────────┘ rows above were never touched
  *
- * 46 bytes a row. The arrays are allocated at their full capacity at once and come as zero pages that the system commits
+ * 48 bytes a row. The arrays are allocated at their full capacity at once and come as zero pages that the system commits
  * when they are first written, so a large capacity costs nothing until it is used: nothing here walks all rows at start.
- * A row is in at most one list at a time (a wheel slot, a due list, a lane's list, a list of owed retirements, the free
- * list), so one pair of links serves them all.
+ * A row is in at most one list at a time (a wheel slot, a due list, a lane's list, a session's hand, a list of owed
+ * retirements, the free list), so one pair of links serves them all.
  */
 export class MessageTable {
   /** Spool key inside the shard. */
@@ -38,6 +38,8 @@ export class MessageTable {
   /** Attempts made so far; stays at 65,535. */
   readonly attempts: Uint16Array;
   readonly shard: Uint16Array;
+  /** Place among the recipients of its transaction; see {@link together}. */
+  readonly nth: Uint16Array;
   readonly state: Uint8Array;
   /** Bits of {@link RowFlag}. */
   readonly flags: Uint8Array;
@@ -68,6 +70,7 @@ export class MessageTable {
     this.session = new Uint32Array(rows);
     this.attempts = new Uint16Array(rows);
     this.shard = new Uint16Array(rows);
+    this.nth = new Uint16Array(rows);
     this.state = new Uint8Array(rows);
     this.flags = new Uint8Array(rows);
   }
@@ -100,11 +103,25 @@ export class MessageTable {
     this.attempts[row] = Math.min(attempts, MAX_ATTEMPTS);
     this.dueMs[row] = 0;
     this.session[row] = 0;
+    this.nth[row] = 0;
     this.flags[row] = 0;
     this.state[row] = State.due;
     this.counts[State.due]++;
     this.accepted++;
     return row as Row;
+  }
+
+  /** Notes a row's place among the recipients of its transaction. One too far behind is taken for a message of its own. */
+  place(row: Row, nth: number): void {
+    this.nth[row] = nth >= 0 && nth <= MAX_NTH ? nth : 0;
+  }
+
+  /** Whether two rows are recipients of one transaction: then they share sender and content, and may leave together. */
+  together(one: number, other: number): boolean {
+    return (
+      this.shard[one] === this.shard[other] &&
+      (this.key[one] as number) - this.nth[one] === (this.key[other] as number) - this.nth[other]
+    );
   }
 
   /** Gives the row of a settled message back. It must be in no list. */
@@ -215,6 +232,7 @@ export class RowList {
 }
 
 const MAX_ATTEMPTS = 0xffff;
+const MAX_NTH = 0xffff;
 
 /** True when the row is in this flight: an outcome that names another is from the past. */
 export function inHandOf(table: MessageTable, row: Row, session: SessionId): boolean {

@@ -29,10 +29,19 @@ export class Placement implements WheelSink {
    * Takes in a message that its worker holds in the spool; it is due, or waits until `dueMs`, but no longer than its
    * queue's back-off from now. Returns 0 when the table is full.
    */
-  admit(queue: ScheduledQueue, shard: ShardIndex, key: SpoolKey, size: number, attempts: number, dueMs: number): Row {
+  admit(
+    queue: ScheduledQueue,
+    shard: ShardIndex,
+    key: SpoolKey,
+    size: number,
+    attempts: number,
+    dueMs: number,
+    nth: number,
+  ): Row {
     const { table, queues, nowMs } = this.#core;
     const row = table.allocate(key, shard, queue.handle, size, attempts);
     if (row === 0) return row;
+    table.place(row, nth);
     queue.counts[State.due]++;
     if (queue.rows++ === 0) queues.filled(queue);
     table.dueMs[row] = attempts === 0 ? dueMs : Math.min(dueMs, latestRetryMs(queue.config, attempts, nowMs));

@@ -17,7 +17,8 @@ export interface WorkerPort {
   definePath(path: PathDefinition): void;
   forgetPath(id: PathId): void;
   open(session: SessionId, path: PathId): void;
-  deliver(session: SessionId, row: Row, shard: ShardIndex, key: SpoolKey, attempts: number): void;
+  /** `more`: the next `deliver` is for the same transaction of the same session, and follows at once. */
+  deliver(session: SessionId, row: Row, shard: ShardIndex, key: SpoolKey, attempts: number, more: boolean): void;
   close(session: SessionId, reason: CloseReason): void;
   retire(row: Row, shard: ShardIndex, key: SpoolKey): void;
   reschedule(shard: ShardIndex, key: SpoolKey, attempts: number, dueMs: number): void;
@@ -41,6 +42,7 @@ export interface WorkerEvents {
     size: number,
     attempts: number,
     dueMs: number,
+    nth: number,
   ): void;
   outcome(worker: WorkerIndex, row: Row, session: SessionId, kind: OutcomeKind, flags: number, code: number): void;
   session(worker: WorkerIndex, session: SessionId, change: SessionChange): void;

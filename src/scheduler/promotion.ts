@@ -36,6 +36,9 @@ export class Promotion {
   #refused = new Uint8Array(64);
   /** When the first entry that refused for a time may be chosen, steady clock ms. */
   #resumeMs = Number.POSITIVE_INFINITY;
+  /** The message that was made ready last, and its lane. */
+  #before = 0;
+  #beforeLane: Lane | null = null;
 
   constructor(core: Core, routes: Routes, disposal: Disposal, renewal: Renewal) {
     this.#core = core;
@@ -132,14 +135,28 @@ export class Promotion {
 
   #makeReady(row: Row, queue: ScheduledQueue, route: Route & { kind: "hosts" }): boolean {
     if (queue.pool.sources.length === 0) return this.#disposal.fail(row, NO_SOURCE, null, null);
-    const lane = this.#laneWithRoom(queue, route);
+    const lane = this.#laneOfBefore(row, queue) ?? this.#laneWithRoom(queue, route);
     if (lane === null) {
       park(this.#core, queue, this.#refused, this.#resumeMs);
       return false;
     }
     queue.woken = false;
     this.#core.placement.makeReady(row, lane);
+    this.#before = row;
+    this.#beforeLane = lane;
     return true;
+  }
+
+  /** The lane of the message before, when that was another recipient of the same transaction: one choice for all of them. */
+  #laneOfBefore(row: Row, queue: ScheduledQueue): Lane | null {
+    const lane = this.#beforeLane;
+    if (lane === null || lane.queue !== queue || !this.#core.table.together(this.#before, row)) return null;
+    const { path } = lane;
+    // The lane may be from before a new route or a new pool.
+    const isOld = path.gone || queue.lanes[lane.index] !== lane;
+    if (isOld || pathSuspended(path, this.#core.nowMs) || !path.reserve()) return null;
+    path.unreserve();
+    return lane;
   }
 
   /** The weighted choice: reserve a place, ask the throttles, redeem. A source that refuses is left out of this choice. */

@@ -50,6 +50,12 @@ export function latestRetryMs(options: RetryOptions, attempts: number, nowMs: nu
   return nowMs + retryIntervalMs(options, attempts - 1) + Math.ceil(spread / 2);
 }
 
+/** The earliest time that {@link nextAttemptMs} gives. `attempts` is the count before the failed one is added. */
+export function earliestRetryMs(options: RetryOptions, attempts: number, nowMs: number): number {
+  const spread = Math.min(options.retryIntervalMs / 20, MAX_JITTER_MS);
+  return nowMs + Math.ceil(Math.max(0, retryIntervalMs(options, attempts) - spread / 2));
+}
+
 /** When to look again at a message that was not tried: within a minute, spread evenly (reference §4). */
 export function requeueMs(nowMs: number, random: Random): number {
   return nowMs + Math.floor(random.next() * MAX_JITTER_MS);

@@ -181,6 +181,17 @@ export class Scheduler implements WorkerEvents {
     return this.core.table.counts[State.inFlight] - this.core.workers.orphaned;
   }
 
+  /**
+   * Whether a message is in the hand of a session whose path gives it more time than `elapsedMs` after the stop began.
+   * @param usualMs what a path gives that says nothing of it.
+   */
+  hasTimeToEnd(elapsedMs: number, usualMs: number): boolean {
+    for (const { hand, path } of this.core.sessions.all()) {
+      if (hand.length > 0 && elapsedMs < (path.config.systemShutdownTimeoutMs ?? usualMs)) return true;
+    }
+    return false;
+  }
+
   /** Sessions that are open, opening or closing. */
   get sessions(): number {
     return this.core.sessions.size;
@@ -260,8 +271,9 @@ export class Scheduler implements WorkerEvents {
     size: number,
     attempts: number,
     dueMs: number,
+    nth: number,
   ): void {
-    this.#admission.accepted(worker, shard, key, queue, size, attempts, dueMs);
+    this.#admission.accepted(worker, shard, key, queue, size, attempts, dueMs, nth);
   }
 
   outcome(_worker: WorkerIndex, row: Row, session: SessionId, kind: OutcomeKind, flags: number, _code: number): void {

@@ -1,8 +1,9 @@
-import type { Row, SessionId, WorkerIndex } from "../base/brands.js";
+import type { SessionId, WorkerIndex } from "../base/brands.js";
 import { CloseReason } from "../protocol/layout/frames.js";
 import type { Claim } from "../shaping/leases.js";
 import type { EgressPath } from "./egress-path.js";
 import { Chain, Link } from "./links.js";
+import { RowList } from "./message-table.js";
 
 /** Where a session is in its life. */
 export type SessionState =
@@ -21,9 +22,9 @@ export class Session {
   readonly path: EgressPath;
   readonly worker: WorkerIndex;
   state: SessionState = "opening";
-  /** The message in hand, 0 for none. */
-  row: Row = 0 as Row;
-  /** Messages that it has dealt with. */
+  /** The messages in hand: recipients of one transaction. */
+  readonly hand = new RowList();
+  /** Transactions that it has dealt with. */
   deliveries = 0;
   idleSinceMs = 0;
   /** The path's when it was opened: see `EgressPath.generation`. */

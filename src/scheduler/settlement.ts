@@ -14,10 +14,13 @@ import type { Disposal } from "./disposal.js";
 import type { EgressPath } from "./egress-path.js";
 import { isOfSource } from "./egress-source.js";
 import { inHandOf, RowFlag, State } from "./message-table.js";
-import { EXPIRED, nextAttemptMs } from "./retry-plan.js";
+import { EXPIRED, earliestRetryMs, nextAttemptMs } from "./retry-plan.js";
 import type { Session } from "./session.js";
 import type { SourceCare } from "./source-care.js";
 import type { SpoolOrders } from "./spool-orders.js";
+
+/** Recipients of one transaction that fail within this time of each other are tried again at the same time. */
+const TOGETHER_MS = 1000;
 
 /**
  * What follows from a session's reports. Frames may cross with the end of what they speak of: one about a message that is
@@ -28,6 +31,9 @@ export class Settlement {
   readonly #orders: SpoolOrders;
   readonly #disposal: Disposal;
   readonly #care: SourceCare;
+  /** The message that failed last, 0 for none, and when. */
+  #before = 0;
+  #beforeMs = 0;
 
   constructor(core: Core, orders: SpoolOrders, disposal: Disposal, care: SourceCare) {
     this.#core = core;
@@ -49,7 +55,10 @@ export class Settlement {
     }
     const session = sessions.find(id);
     const ours = inHandOf(table, row, id);
-    if (session !== undefined) this.#follow(session, row, kind, flags);
+    if (session !== undefined) {
+      if (ours) table.unlink(session.hand, row);
+      this.#follow(session, kind, flags);
+    }
     if (ours) this.#settle(row, kind, flags);
     else counters.stray++;
   }
@@ -87,10 +96,10 @@ export class Settlement {
     const orphans: Row[] = [];
     while (living.first !== null) {
       const session = living.first.owner;
-      const { row } = session;
-      if (row !== 0 && inHandOf(table, row, session.id)) {
-        orphans.push(row);
-        session.row = 0 as Row;
+      const { hand } = session;
+      while (hand.tail !== 0) {
+        orphans.push(hand.tail as Row);
+        table.unlink(hand, hand.tail as Row);
       }
       this.#end(session);
     }
@@ -105,16 +114,17 @@ export class Settlement {
     } else counters.stray++;
   }
 
-  #follow(session: Session, row: Row, kind: OutcomeKind, flags: number): void {
+  /** What an outcome means for its session: of several recipients of one transaction the last one tells. */
+  #follow(session: Session, kind: OutcomeKind, flags: number): void {
     const { path } = session;
-    if (session.row === row) session.row = 0 as Row;
     session.progressMs = this.#core.nowMs;
+    if (session.hand.length > 0 && (flags & OutcomeFlag.sessionEnded) === 0) return;
     if (wasUnreachable(flags)) this.#unreachable(path, failureOf(flags));
     else if (kind === OutcomeKind.returned) path.noteFruitless(this.#core.nowMs);
     else path.noteProgress();
     session.deliveries++;
     if ((flags & OutcomeFlag.sessionEnded) !== 0) this.#end(session);
-    else if (session.row === 0 && session.state !== "closing") this.#free(session, kind);
+    else if (session.state !== "closing") this.#free(session, kind);
   }
 
   /** The session can take the next message, or leaves. */
@@ -141,8 +151,13 @@ export class Settlement {
 
   #end(session: Session): void {
     const { sessions, agenda, placement, table } = this.#core;
-    const { path, row } = session;
-    if (row !== 0 && inHandOf(table, row, session.id) && !placement.setAsideIfSentenced(row)) placement.giveBack(row);
+    const { path, hand } = session;
+    // The last one first: each goes to the front of its queue.
+    while (hand.tail !== 0) {
+      const row = hand.tail as Row;
+      table.unlink(hand, row);
+      if (!placement.setAsideIfSentenced(row)) placement.giveBack(row);
+    }
     if (session.state === "closing") path.closing--;
     path.sessions--;
     path.tolerated = path.sessions > path.sessionLimit ? Math.min(path.tolerated, path.sessions) : 0;
@@ -188,7 +203,9 @@ export class Settlement {
         break;
       case OutcomeKind.returned:
         counters.returned++;
-        if (!placement.setAsideIfSentenced(row)) placement.giveBack(row);
+        if (placement.setAsideIfSentenced(row)) break;
+        if ((flags & OutcomeFlag.later) !== 0) this.#disposal.putOff(row);
+        else placement.giveBack(row);
         break;
       case OutcomeKind.quarantined:
         counters.quarantined++;
@@ -212,12 +229,28 @@ export class Settlement {
     if (suspects.size > 0) suspects.survived(table.shard[row] as ShardIndex, table.key[row] as SpoolKey);
   }
 
+  /** Whether the message that failed last was another recipient of the same transaction: then they wait, and go, together. */
+  #failedWithBefore(row: Row, nowMs: number): boolean {
+    const before = this.#before;
+    if (before === 0 || nowMs - this.#beforeMs > TOGETHER_MS) return false;
+    const { table } = this.#core;
+    if (table.state[before] !== State.waiting || table.queue[before] !== table.queue[row]) return false;
+    return table.together(before, row) && table.attempts[before] === table.attempts[row] + 1;
+  }
+
   #retry(row: Row): void {
     const { table, placement, random, clock } = this.#core;
     const { config } = placement.queueOf(row);
     const key = table.key[row] as SpoolKey;
     // The clock itself: a dying worker's last frames are read between two turns.
-    const dueMs = nextAttemptMs(config, key, table.attempts[row], clock.steadyMs(), random);
+    const nowMs = clock.steadyMs();
+    const attempts = table.attempts[row];
+    let dueMs = nextAttemptMs(config, key, attempts, nowMs, random);
+    if (dueMs !== EXPIRED && this.#failedWithBefore(row, nowMs)) {
+      dueMs = Math.max(table.dueMs[this.#before], earliestRetryMs(config, attempts, nowMs));
+    }
+    this.#before = dueMs === EXPIRED ? 0 : row;
+    this.#beforeMs = nowMs;
     table.countAttempt(row);
     if (dueMs === EXPIRED) {
       this.#disposal.doom(row);

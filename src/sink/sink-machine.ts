@@ -15,6 +15,7 @@ import { LineEvent, LineReader } from "../smtp/line-reader.js";
 import { formatLines, Reply } from "../smtp/reply.js";
 import * as replies from "../smtp/server-replies.js";
 import type { Behaviour } from "./behaviour.js";
+import { Chunk, parseBdat } from "./chunk.js";
 import { EndOfData } from "./end-of-data.js";
 import type { SinkEnvelope, SinkProfile, SinkReply } from "./options.js";
 import { SinkSecurity } from "./security.js";
@@ -63,6 +64,9 @@ export class SinkMachine {
   /** A refusal that is said at the end of the data. */
   #late: SinkReply | null = null;
   #inData = false;
+  readonly #chunk = new Chunk();
+  /** Chunks of the transaction have come: no DATA any more. */
+  #chunked = false;
   #bytes = 0;
   #kept: Buffer[] = [];
 
@@ -109,8 +113,10 @@ export class SinkMachine {
   /** Takes `buffer[start, end)`, which may change afterwards. */
   receive(buffer: Buffer, start: number, end: number): void {
     let at = start;
-    while (at < end && !this.closing && !this.security.wantsTls)
-      at = this.#inData ? this.#content(buffer, at, end) : this.#command(buffer, at, end);
+    while (at < end && !this.closing && !this.security.wantsTls) {
+      if (this.#inData) at = this.#content(buffer, at, end);
+      else at = this.#chunk.open ? this.#octets(buffer, at, end) : this.#command(buffer, at, end);
+    }
   }
 
   #command(buffer: Buffer, at: number, end: number): number {
@@ -141,7 +147,7 @@ export class SinkMachine {
     if (verb === Verb.quit) {
       this.#last(replies.GOODBYE);
     } else if (verb === Verb.chunk) {
-      this.#last(replies.NOT_OFFERED);
+      this.#bdat(buffer.toString("latin1", start, end));
     } else if (this.#shut) {
       this.#say(replies.NOT_ALLOWED);
     } else if (verb === Verb.ehlo || verb === Verb.helo) {
@@ -184,6 +190,7 @@ export class SinkMachine {
     const extensions = [
       hostname,
       "PIPELINING",
+      "CHUNKING",
       "8BITMIME",
       "SMTPUTF8",
       "ENHANCEDSTATUSCODES",
@@ -239,26 +246,61 @@ export class SinkMachine {
   #data(): Reply {
     if (this.#sender === null) return replies.MAIL_FIRST;
     if (this.#domains.length === 0) return replies.RCPT_FIRST;
+    if (this.#chunked) return replies.RCPT_FIRST;
     this.#inData = true;
     this.#bytes = 0;
     this.#end.reset();
     return replies.START_INPUT;
   }
 
-  #content(buffer: Buffer, at: number, end: number): number {
-    const { maxMessageSize } = this.#parts.profile;
-    const found = this.#end.find(buffer, at, end);
-    const stop = found < 0 ? end : found;
-    this.#bytes += stop - at;
-    if (this.#parts.keep !== null) {
-      if (this.#bytes - END_BYTES <= maxMessageSize) this.#kept.push(Buffer.from(buffer.subarray(at, stop)));
-      else this.#kept = [];
+  /** BDAT (RFC 3030 §2): its octets follow whatever is answered, and the answer comes behind them. */
+  #bdat(line: string): void {
+    const order = parseBdat(line);
+    if (order === null) {
+      // How many octets follow cannot be known.
+      this.#last(replies.UNKNOWN_COMMAND);
+      return;
     }
-    if (found >= 0) this.#say(this.#dot(this.#bytes - END_BYTES));
+    const wanted = !this.#shut && this.#sender !== null && this.#domains.length > 0;
+    if (!this.#chunked) this.#bytes = 0;
+    this.#chunked = wanted;
+    this.#chunk.begin(order, wanted);
+    if (order.size === 0) this.#chunkEnd();
+  }
+
+  #octets(buffer: Buffer, at: number, end: number): number {
+    const stop = at + this.#chunk.take(end - at);
+    if (this.#chunk.wanted) this.#keep(buffer, at, stop);
+    this.#chunkEnd();
     return stop;
   }
 
-  #dot(bytes: number): Reply {
+  #chunkEnd(): void {
+    const chunk = this.#chunk;
+    if (!chunk.ended()) return;
+    if (!chunk.wanted) this.#say(this.#sender === null ? replies.MAIL_FIRST : replies.RCPT_FIRST);
+    else if (!chunk.last) this.#say(replies.ACCEPT);
+    else this.#say(this.#finished(this.#bytes));
+  }
+
+  #keep(buffer: Buffer, at: number, stop: number): void {
+    this.#bytes += stop - at;
+    if (this.#parts.keep === null) return;
+    if (this.#bytes - END_BYTES <= this.#parts.profile.maxMessageSize) {
+      this.#kept.push(Buffer.from(buffer.subarray(at, stop)));
+    } else this.#kept = [];
+  }
+
+  #content(buffer: Buffer, at: number, end: number): number {
+    const found = this.#end.find(buffer, at, end);
+    const stop = found < 0 ? end : found;
+    this.#keep(buffer, at, stop);
+    if (found >= 0) this.#say(this.#finished(this.#bytes - END_BYTES));
+    return stop;
+  }
+
+  /** All of the content is there, so many bytes of it. */
+  #finished(bytes: number): Reply {
     const reply = this.#verdict(bytes);
     this.#inData = false;
     this.#reset();
@@ -274,7 +316,8 @@ export class SinkMachine {
     for (const number of this.#numbers) times?.note(number);
     if (keep !== null) {
       const envelope = { helo: this.#helo ?? "", sender: this.#sender ?? "", recipients: [...this.#recipients] };
-      keep(envelope, unstuffed(Buffer.concat(this.#kept), bytes));
+      const wire = Buffer.concat(this.#kept);
+      keep(envelope, this.#chunked ? wire : unstuffed(wire, bytes));
     }
     return replies.ACCEPT;
   }
@@ -286,6 +329,7 @@ export class SinkMachine {
     this.#numbers.length = 0;
     this.#late = null;
     this.#kept = [];
+    this.#chunked = false;
   }
 
   #say(reply: Reply): void {

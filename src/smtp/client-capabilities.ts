@@ -2,6 +2,8 @@
 export interface Capabilities {
   /** RFC 2920. */
   readonly pipelining: boolean;
+  /** RFC 3030: BDAT is understood. */
+  readonly chunking: boolean;
   /** RFC 1870: SIZE was offered. */
   readonly size: boolean;
   /** Largest content in bytes; 0 for no limit, or for one that was not said or not understood. */
@@ -17,6 +19,7 @@ export interface Capabilities {
 /** Of a server that was greeted with HELO. */
 export const NO_CAPABILITIES: Capabilities = {
   pipelining: false,
+  chunking: false,
   size: false,
   maxSize: 0,
   eightBitMime: false,
@@ -39,6 +42,7 @@ export function parseCapabilities(lines: readonly string[]): Capabilities {
   }
   return {
     pipelining: keywords.has("PIPELINING"),
+    chunking: keywords.has("CHUNKING"),
     size: keywords.has("SIZE"),
     maxSize: sizeLimit(keywords.get("SIZE") ?? ""),
     eightBitMime: keywords.has("8BITMIME"),

@@ -4,6 +4,15 @@ import type { Answer } from "./client-result.js";
 import type { Transaction } from "./client-transaction.js";
 import type { PeerReply } from "./reply-reader.js";
 
+/** How the commands of a transaction leave. */
+export type Wording =
+  /** One by one, each after the reply to the one before. */
+  | "single"
+  /** Together, up to DATA (RFC 2920 §3.1). */
+  | "group"
+  /** Together with the content, which goes behind BDAT: one round trip (RFC 3030 §4.2). */
+  | "chunk";
+
 /** What is to be done after a reply inside a transaction. */
 export type ExchangeStep =
   /** More replies to what was written are due. */
@@ -23,20 +32,23 @@ export type ExchangeStep =
  * When full: one transaction at a time; the next `begin` comes after `finish`.
  * On failure: a reply out of place is `broken`; what the transaction's recipients are told then is said by `breakOff`.
  *
- *     [rset] ─▶ mailFrom ─▶ rcptTo… ─▶ data ─▶ dataDot
+ *     [rset] ─▶ mailFrom ─▶ rcptTo… ─▶ data ─▶ dataDot          one by one, or together up to DATA
+ *     [rset] ─▶ mailFrom ─▶ rcptTo… ─▶ bdat                     all in one write, the content too (RFC 3030)
  */
 export class Exchange {
   readonly #host: ClientHost;
+  readonly #lmtp: boolean;
   #transaction: Transaction | null = null;
   #phase: TransactionPhase = "mailFrom";
-  /** The commands of the transaction were written together. */
-  #pipelined = false;
+  #wording: Wording = "single";
   /** Transactions that the peer has answered. */
   #served = 0;
   #lastFailed = false;
 
-  constructor(host: ClientHost) {
+  /** @param lmtp the end of the content is answered for each accepted recipient (RFC 2033 §4.2). */
+  constructor(host: ClientHost, lmtp: boolean) {
     this.#host = host;
+    this.#lmtp = lmtp;
   }
 
   /** The reply that is waited for. */
@@ -44,14 +56,29 @@ export class Exchange {
     return this.#phase;
   }
 
-  /** Begins a transaction and writes its first command, or all up to DATA when `pipelined`. */
-  begin(transaction: Transaction, pipelined: boolean, enableRset: boolean): void {
+  /** The content of the transaction goes, or went, out together with its commands. */
+  get chunked(): boolean {
+    return this.#wording === "chunk";
+  }
+
+  /** Content may be on its way out: whatever leaves shows that the peer lives. */
+  get contentLeaves(): boolean {
+    return this.#phase === "dataDot" || this.#wording === "chunk";
+  }
+
+  /** Begins a transaction and writes its first command, or as many as `wording` says. */
+  begin(transaction: Transaction, wording: Wording, enableRset: boolean): void {
     this.#transaction = transaction;
-    this.#pipelined = pipelined;
+    this.#wording = wording;
     const reset = this.#served > 0 && (enableRset || this.#lastFailed);
     this.#phase = reset ? "rset" : "mailFrom";
-    if (pipelined) this.#write(reset ? `RSET\r\n${transaction.group}` : transaction.group, transaction.wide);
-    else this.issue();
+    if (wording === "single") {
+      this.issue();
+      return;
+    }
+    const end = wording === "chunk" ? transaction.bdat : "DATA";
+    this.#write(`${reset ? "RSET\r\n" : ""}${transaction.group}${end}\r\n`, transaction.wide);
+    if (wording === "chunk") transaction.writeChunk(this.#host);
   }
 
   /** Takes a reply. Only the class of its code decides (RFC 5321 §4.3.2), and whether it is a 421. */
@@ -66,21 +93,21 @@ export class Exchange {
       case "rset":
         if (code >= 300) return "broken";
         this.#phase = "mailFrom";
-        return this.#pipelined ? "wait" : "issue";
+        return this.#onward;
       case "mailFrom":
         if (code >= 300) {
           transaction.settle("mailFrom", { kind: "reply", reply }, transaction.commandAt("mailFrom"));
-          if (!this.#pipelined) return "settled";
+          if (this.#wording === "single") return "settled";
         }
         this.#phase = "rcptTo";
-        return this.#pipelined ? "wait" : "issue";
+        return this.#onward;
       case "rcptTo":
         if (code < 300 ? transaction.accept() : transaction.refuse({ kind: "reply", reply })) {
-          return this.#pipelined ? "wait" : "issue";
+          return this.#onward;
         }
-        if (!this.#pipelined && transaction.accepted === 0) return "settled";
-        this.#phase = "data";
-        return this.#pipelined ? "wait" : "issue";
+        if (this.#wording === "single" && transaction.accepted === 0) return "settled";
+        this.#phase = this.#wording === "chunk" ? "bdat" : "data";
+        return this.#onward;
       case "data":
         if (intermediate) {
           this.#phase = "dataDot";
@@ -89,10 +116,28 @@ export class Exchange {
         transaction.settle("data", { kind: "reply", reply }, "DATA");
         return "settled";
       default:
-        this.#lastFailed = transaction.accepted === 0 || code >= 300;
-        transaction.settle("dataDot", { kind: "reply", reply }, ".");
-        return "settled";
+        return this.#takeEnd(transaction, reply);
     }
+  }
+
+  /** What a good reply in the middle of the transaction is followed by. */
+  get #onward(): ExchangeStep {
+    return this.#wording === "single" ? "issue" : "wait";
+  }
+
+  /** The peer has answered for the content. When it had accepted nobody, its answer counts for nothing. */
+  #takeEnd(transaction: Transaction, reply: PeerReply): ExchangeStep {
+    const phase = this.#phase;
+    const { code } = reply;
+    const counts = transaction.accepted > 0;
+    const answer = { kind: "reply", reply } as const;
+    const command = transaction.commandAt(phase);
+    this.#lastFailed = !counts || code >= 300;
+    // It offered CHUNKING and does not know BDAT: what it takes the content for, nobody can say.
+    const lost = counts && phase === "bdat" && isUnknownCommand(code);
+    if (this.#lmtp && counts && !lost && transaction.settleNext(phase, answer, command)) return "wait";
+    transaction.settle(phase, answer, command);
+    return lost ? "broken" : "settled";
   }
 
   /** Writes the command of the phase, or the content. */
@@ -110,6 +155,9 @@ export class Exchange {
         return;
       case "data":
         this.#host.write("DATA\r\n");
+        return;
+      case "bdat":
+        assert(false, "a chunk leaves with its commands");
         return;
       default:
         transaction.writeContent(this.#host);
@@ -134,7 +182,7 @@ export class Exchange {
   finish(): Transaction {
     const transaction = this.#underWay();
     this.#transaction = null;
-    if (this.#phase !== "dataDot") this.#lastFailed = true;
+    if (this.#phase !== "dataDot" && this.#phase !== "bdat") this.#lastFailed = true;
     this.#served++;
     return transaction;
   }
@@ -148,4 +196,9 @@ export class Exchange {
     if (wide) this.#host.writeBytes(Buffer.from(text, "utf8"));
     else this.#host.write(text);
   }
+}
+
+/** The codes by which a server says that it does not know a command, or not at this point (RFC 5321 §4.2.4). */
+export function isUnknownCommand(code: number): boolean {
+  return code === 500 || code === 502 || code === 503;
 }

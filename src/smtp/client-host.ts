@@ -8,7 +8,9 @@ export type ClientPath = Pick<
   PathConfig,
   | "enablePipelining"
   | "enableRset"
+  | "maxBdatSize"
   | "ignore8bitChecks"
+  | "useLmtp"
   | "bannerTimeoutMs"
   | "ehloTimeoutMs"
   | "starttlsTimeoutMs"
@@ -60,7 +62,7 @@ export type ClientPhase = OpeningPhase | "ready" | TransactionPhase | "quit" | "
 export type OpeningPhase = "banner" | "ehlo" | "helo" | "starttls" | "handshake" | "auth";
 
 /** Phases with a message in hand. */
-export type TransactionPhase = "rset" | "mailFrom" | "rcptTo" | "data" | "dataDot";
+export type TransactionPhase = "rset" | "mailFrom" | "rcptTo" | "data" | "dataDot" | "bdat";
 
 /** How long a wait may last, in ms, by the path's settings; Infinity when nothing is waited for. */
 export function deadlineOf(phase: ClientPhase, path: ClientPath): number {
@@ -82,6 +84,7 @@ export function deadlineOf(phase: ClientPhase, path: ClientPath): number {
     case "data":
       return path.dataTimeoutMs;
     case "dataDot":
+    case "bdat":
       return path.dataDotTimeoutMs;
     case "rset":
     case "quit":

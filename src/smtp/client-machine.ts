@@ -1,7 +1,7 @@
 import { assert, unreachable } from "../base/assert.js";
 import type { Capabilities } from "./client-capabilities.js";
 import { messageRefusal, type OutgoingMessage } from "./client-envelope.js";
-import { Exchange } from "./client-exchange.js";
+import { Exchange, type Wording } from "./client-exchange.js";
 import { type ClientHost, type ClientOptions, type ClientPhase, deadlineOf, type OpeningPhase } from "./client-host.js";
 import { Opening } from "./client-opening.js";
 import type { Answer, SessionEnd } from "./client-result.js";
@@ -37,8 +37,8 @@ export class ClientMachine {
   constructor(options: ClientOptions, host: ClientHost) {
     this.#options = options;
     this.#host = host;
-    this.#opening = new Opening(options.ehloDomain, options.demand);
-    this.#exchange = new Exchange(host);
+    this.#opening = new Opening(options.ehloDomain, options.path.useLmtp, options.demand);
+    this.#exchange = new Exchange(host, options.path.useLmtp);
   }
 
   /** What the machine waits for. */
@@ -93,8 +93,9 @@ export class ClientMachine {
   /**
    * Sends a message. Only when `phase` is `ready`. May call `onResult` before it returns, when the message cannot go to
    * this peer at all; then nothing was written and the session is as it was.
+   * @param mayChunk BDAT may be used where the peer offers it and the path allows it: nothing is known against it.
    */
-  send(message: OutgoingMessage): void {
+  send(message: OutgoingMessage, mayChunk = false): void {
     assert(this.#state === "ready", "a client session was given a message while it was not ready");
     assert(message.recipients.length > 0, "a message without recipients was sent");
     const path = this.#options.path;
@@ -105,12 +106,19 @@ export class ClientMachine {
     const refusal = messageRefusal(message, size, peer, path.ignore8bitChecks);
     if (refusal !== null) transaction.settle("mailFrom", refusal, null);
     if (refusal !== null || transaction.named.length === 0) {
-      this.#host.onResult({ recipients: transaction.results(), end: null, untried: false });
+      this.#host.onResult({ recipients: transaction.results(), end: null, untried: false, chunked: false });
       return;
     }
     this.#state = "transaction";
     this.#progress++;
-    this.#exchange.begin(transaction, path.enablePipelining && peer.pipelining, path.enableRset);
+    this.#exchange.begin(transaction, this.#wordingFor(size, mayChunk), path.enableRset);
+  }
+
+  #wordingFor(size: number, mayChunk: boolean): Wording {
+    const { path } = this.#options;
+    const { peer } = this.#opening;
+    if (!path.enablePipelining || !peer.pipelining) return "single";
+    return mayChunk && peer.chunking && size <= path.maxBdatSize ? "chunk" : "group";
   }
 
   /**
@@ -147,7 +155,7 @@ export class ClientMachine {
 
   /** What was written has left, or a part of it: a large message on a slow line is alive, and its wait begins anew. */
   drained(): void {
-    if (this.#state === "transaction" && this.#exchange.phase === "dataDot") this.#progress++;
+    if (this.#state === "transaction" && this.#exchange.contentLeaves) this.#progress++;
   }
 
   /** The peer will send no more. */
@@ -226,10 +234,11 @@ export class ClientMachine {
 
   /** The transaction is over, the session perhaps too. */
   #finish(end: SessionEnd | null, untried: boolean): void {
+    const { chunked } = this.#exchange;
     const transaction = this.#exchange.finish();
     const quitting = end === null && this.#quitAsked;
     this.#state = end === null ? "ready" : "closed";
-    this.#host.onResult({ recipients: transaction.results(), end: quitting ? "quit" : end, untried });
+    this.#host.onResult({ recipients: transaction.results(), end: quitting ? "quit" : end, untried, chunked });
     if (quitting) this.#sayQuit();
     else if (end !== null) this.#host.onClosing(end);
   }

@@ -45,6 +45,7 @@ export const NO_DEMAND: OpeningDemand = { startTls: "never", clearWhenRefused: f
 export class Opening {
   readonly #ehloDomain: string;
   readonly #demand: OpeningDemand;
+  readonly #lmtp: boolean;
   #phase: OpeningPhase = "banner";
   #peer: Capabilities = NO_CAPABILITIES;
   #protection: Protection = { kind: "clear" };
@@ -53,8 +54,10 @@ export class Opening {
   #auth: AuthDialogue | null = null;
   #refusal: Answer = { kind: "closed" };
 
-  constructor(ehloDomain: string, demand: OpeningDemand) {
+  /** @param lmtp the greeting is LHLO, and there is no other one (RFC 2033 §4.1). */
+  constructor(ehloDomain: string, lmtp: boolean, demand: OpeningDemand) {
     this.#ehloDomain = ehloDomain;
+    this.#lmtp = lmtp;
     this.#demand = demand;
   }
 
@@ -87,7 +90,7 @@ export class Opening {
           return this.#greeted();
         }
         // RFC 5321 §3.2: a server that knows no EHLO says 5xx; then it is greeted the old way and offers nothing.
-        if (reply.code < 500 || this.#protection.kind === "tls") return "broken";
+        if (reply.code < 500 || this.#lmtp || this.#protection.kind === "tls") return "broken";
         this.#phase = "helo";
         return "issue";
       case "starttls":
@@ -130,7 +133,7 @@ export class Opening {
       case "auth":
         return this.#auth?.command ?? "AUTH";
       default:
-        return `${phase.toUpperCase()} ${this.#ehloDomain}`;
+        return `${this.#lmtp ? "LHLO" : phase.toUpperCase()} ${this.#ehloDomain}`;
     }
   }
 

@@ -22,7 +22,9 @@ export type Stage =
   | "rcptTo"
   | "data"
   /** The content and the dot behind it. */
-  | "dataDot";
+  | "dataDot"
+  /** The content behind BDAT. */
+  | "bdat";
 
 /** How a step ended. */
 export type Answer =
@@ -76,4 +78,6 @@ export interface TransactionResult {
   readonly end: SessionEnd | null;
   /** The connection was found closed before the peer answered anything, and it had answered for an earlier message. */
   readonly untried: boolean;
+  /** The content left together with the commands: the peer may have it whatever its replies came to. */
+  readonly chunked: boolean;
 }

@@ -8,7 +8,7 @@ import {
   recipientRefusal,
 } from "./client-envelope.js";
 import type { Answer, RecipientResult, Stage } from "./client-result.js";
-import { type ByteSink, endOfData, writeStuffed } from "./dot-encoder.js";
+import { type ByteSink, endOfData, endsLine, wireSize, writeStuffed } from "./dot-encoder.js";
 
 /** Where content goes. */
 interface ContentSink extends ByteSink {
@@ -68,11 +68,23 @@ export class Transaction {
     return this.#rcptOf(this.#at);
   }
 
-  /** MAIL, every RCPT and DATA in one text: a pipelined group (RFC 2920 §3.1). */
+  /** MAIL and every RCPT in one text, with their line ends: the beginning of a group (RFC 2920 §3.1). */
   get group(): string {
     let text = `${this.mail}\r\n`;
     for (let i = 0; i < this.named.length; i++) text += `${this.#rcptOf(i)}\r\n`;
-    return `${text}DATA\r\n`;
+    return text;
+  }
+
+  /** The BDAT command for the whole content, without line end. */
+  get bdat(): string {
+    return `BDAT ${wireSize(this.content)} LAST`;
+  }
+
+  /** Writes the content as it follows BDAT: every byte as it is, with a line end of its own when the last line has none. */
+  writeChunk(host: ContentSink): void {
+    const { content } = this;
+    if (content.length > 0) host.writeBytes(content);
+    if (!endsLine(content)) host.write("\r\n");
   }
 
   /** Writes the content and its end, or a lone dot when the peer wants content for nobody (RFC 2920 §3.1). */
@@ -103,6 +115,14 @@ export class Transaction {
     return this.#next();
   }
 
+  /** Gives the next accepted recipient this result. Returns whether another one's answer follows. */
+  settleNext(stage: Stage, answer: Answer, command: string | null): boolean {
+    const results = this.#results;
+    const index = results.indexOf(null);
+    results[index] = { stage, answer, command, othersAccepted: false };
+    return results.includes(null, index);
+  }
+
   /** Gives every recipient that has no result yet this one. */
   settle(stage: Stage, answer: Answer, command: string | null): void {
     const results = this.#results;
@@ -130,6 +150,8 @@ export class Transaction {
         return "DATA";
       case "dataDot":
         return ".";
+      case "bdat":
+        return "BDAT";
       default:
         return null;
     }

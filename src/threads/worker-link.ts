@@ -123,13 +123,14 @@ export class WorkerLink implements WorkerPort {
     this.#down.u32[(at + Open.path) >> 2] = path;
   }
 
-  deliver(session: SessionId, row: Row, shard: ShardIndex, key: SpoolKey, attempts: number): void {
+  deliver(session: SessionId, row: Row, shard: ShardIndex, key: SpoolKey, attempts: number, more: boolean): void {
     const at = this.#reserve(FrameKind.deliver, Deliver.bytes);
     this.#down.f64[(at + Deliver.key) >> 3] = key;
     this.#down.u32[(at + Deliver.row) >> 2] = row;
     this.#down.u32[(at + Deliver.session) >> 2] = session;
     this.#down.u32[(at + Deliver.shard) >> 2] = shard;
     this.#down.u32[(at + Deliver.attempts) >> 2] = attempts;
+    this.#down.u32[(at + Deliver.more) >> 2] = more ? 1 : 0;
   }
 
   close(session: SessionId, reason: CloseReason): void {
@@ -185,6 +186,7 @@ export class WorkerLink implements WorkerPort {
           u32[(at + Accepted.size) >> 2] as number,
           u32[(at + Accepted.attempts) >> 2] as number,
           f64[(at + Accepted.due) >> 3] as number,
+          u32[(at + Accepted.nth) >> 2] as number,
         );
         return;
       }

@@ -123,8 +123,8 @@ export class Parts {
     this.reload = new Reload({
       roomy: () => this.link.roomy,
       hand: this.#hand,
-      announce: (shard, key, queue, size, attempts, dueMs) =>
-        this.link.accepted(shard, key, queue, size, attempts, dueMs),
+      announce: (shard, key, queue, size, attempts, dueMs, nth) =>
+        this.link.accepted(shard, key, queue, size, attempts, dueMs, nth),
       loaded: (shard, rows, quarantined, settled) =>
         this.reports.message({ kind: "loaded", shard, rows, quarantined, settled }),
       left: (shard, key) => this.reports.message({ kind: "left", shard, key }),
@@ -159,7 +159,7 @@ export class Parts {
       lagging: () => this.pressure.lagging,
       logReception: (stored, i) =>
         this.journal.message("Reception", receptionFacts(stored, i), RECEIVED, NO_ATTEMPT, null),
-      announce: (shard, key, queue, size) => this.link.accepted(shard, key, queue, size, 0, 0),
+      announce: (shard, key, queue, size, nth) => this.link.accepted(shard, key, queue, size, 0, 0, nth),
     });
   }
 
@@ -191,7 +191,7 @@ export class Parts {
       inHand: (shard, key, inHand) => this.shards.inHand(shard, key, inHand),
       lost: (shard, key) => this.decisions.lost(shard, key),
       wanted: (shard, key) => this.reports.message({ kind: "wanted", shard, key }),
-      read: (shard, key) => this.shards.read(shard, key),
+      read: (shard, key, alike) => this.shards.read(shard, key, alike),
       hand: this.#hand,
       remove: (shard, key, row) => this.shards.removeSoon(shard, key, row),
       log: (kind, message, response, attempt, reason) => this.journal.message(kind, message, response, attempt, reason),

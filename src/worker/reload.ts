@@ -29,6 +29,7 @@ export interface ReloadParts {
     size: number,
     attempts: number,
     dueMs: number,
+    nth: number,
   ) => boolean;
   /** The worker's note of what it works on. */
   readonly hand: Hand;
@@ -45,13 +46,22 @@ interface Scan {
   settled: number;
 }
 
+interface HeldRow {
+  readonly shard: ShardIndex;
+  readonly key: SpoolKey;
+  readonly queue: string;
+  readonly size: number;
+  readonly attempts: number;
+  readonly dueMs: number;
+  readonly nth: number;
+}
+
 /** See the file's header. */
 export class Reload {
   readonly #parts: ReloadParts;
   readonly #scans: Scan[] = [];
   /** Rows that a step found and the ring had no room for. */
-  readonly #held: { shard: ShardIndex; key: SpoolKey; queue: string; size: number; attempts: number; dueMs: number }[] =
-    [];
+  readonly #held: HeldRow[] = [];
 
   constructor(parts: ReloadParts) {
     this.#parts = parts;
@@ -85,7 +95,7 @@ export class Reload {
     return {
       onSetAside: (key) => this.#parts.hand.take(shard.index, key, Work.settingAside),
       onBegin: (key) => this.#parts.hand.take(shard.index, key, Work.announcing),
-      onRow: (key, queue, size, attempts, dueMs) => {
+      onRow: (key, queue, size, attempts, dueMs, nth) => {
         dieAsOrdered("spool.announce", queue);
         if (!isAmong(key, ranges)) return;
         if (ended.has(key)) {
@@ -94,8 +104,8 @@ export class Reload {
           return;
         }
         const announced =
-          this.#held.length === 0 && this.#parts.announce(shard.index, key, queue, size, attempts, dueMs);
-        if (!announced) this.#held.push({ shard: shard.index, key, queue, size, attempts, dueMs });
+          this.#held.length === 0 && this.#parts.announce(shard.index, key, queue, size, attempts, dueMs, nth);
+        if (!announced) this.#held.push({ shard: shard.index, key, queue, size, attempts, dueMs, nth });
       },
     };
   }
@@ -130,7 +140,8 @@ export class Reload {
   #sendHeld(): boolean {
     let sent = 0;
     for (const row of this.#held) {
-      if (!this.#parts.announce(row.shard, row.key, row.queue, row.size, row.attempts, row.dueMs)) break;
+      const { shard, key, queue, size, attempts, dueMs, nth } = row;
+      if (!this.#parts.announce(shard, key, queue, size, attempts, dueMs, nth)) break;
       sent++;
     }
     this.#held.splice(0, sent);

@@ -45,7 +45,7 @@ const RESERVE_BYTES = 64 * 1024;
 /** What the scheduler tells a worker; called from inside {@link SchedulerLink.drain}. */
 export interface SchedulerCommands {
   open(session: SessionId, path: PathId): void;
-  deliver(session: SessionId, row: Row, shard: ShardIndex, key: SpoolKey, attempts: number): void;
+  deliver(session: SessionId, row: Row, shard: ShardIndex, key: SpoolKey, attempts: number, more: boolean): void;
   close(session: SessionId, reason: CloseReason): void;
   retire(row: Row, shard: ShardIndex, key: SpoolKey): void;
   reschedule(shard: ShardIndex, key: SpoolKey, attempts: number, dueMs: number): void;
@@ -88,8 +88,19 @@ export class SchedulerLink {
     return this.#down.waiting;
   }
 
-  /** Announces a durable message. False when the ring is full: nothing was sent, call again later. */
-  accepted(shard: ShardIndex, key: SpoolKey, queue: string, size: number, attempts: number, dueMs: number): boolean {
+  /**
+   * Announces a durable message. False when the ring is full: nothing was sent, call again later.
+   * @param nth its place among the recipients of its transaction.
+   */
+  accepted(
+    shard: ShardIndex,
+    key: SpoolKey,
+    queue: string,
+    size: number,
+    attempts: number,
+    dueMs: number,
+    nth: number,
+  ): boolean {
     const ref = this.#ref(queue);
     if (ref === 0) return false;
     const up = this.#up;
@@ -101,6 +112,7 @@ export class SchedulerLink {
     up.u32[(at + Accepted.queue) >> 2] = ref;
     up.u32[(at + Accepted.size) >> 2] = size;
     up.u32[(at + Accepted.attempts) >> 2] = attempts;
+    up.u32[(at + Accepted.nth) >> 2] = nth;
     return true;
   }
 
@@ -191,6 +203,7 @@ export class SchedulerLink {
           u32[(at + Deliver.shard) >> 2] as ShardIndex,
           f64[(at + Deliver.key) >> 3] as SpoolKey,
           u32[(at + Deliver.attempts) >> 2] as number,
+          u32[(at + Deliver.more) >> 2] === 1,
         );
         return;
       case FrameKind.open:

@@ -215,12 +215,12 @@ export class Shards {
     return [...this.#own].map(([shard, open]) => ({ shard, lastKey: open.store.lastKey() }));
   }
 
-  /** Reads a message of any shard. */
-  read(shard: ShardIndex, key: SpoolKey): SpooledMessage | Unreadable {
+  /** Reads a message of any shard. Content that it shares with `alike` is not read again. */
+  read(shard: ShardIndex, key: SpoolKey, alike: SpooledMessage | null = null): SpooledMessage | Unreadable {
     const own = this.#own.get(shard);
-    if (own !== undefined) return own.read(key);
+    if (own !== undefined) return own.read(key, alike);
     const reader = this.#reader(shard);
-    return reader instanceof Fault ? { kind: "failed", reason: reader.message } : reader.read(key);
+    return reader instanceof Fault ? { kind: "failed", reason: reader.message } : reader.read(key, alike);
   }
 
   /** Closes the handle on another worker's shard, and opens none for a second. */

@@ -119,8 +119,8 @@ class ResidentWorker implements SchedulerCommands {
     this.#parts.egress.open(session, path);
   }
 
-  deliver(session: SessionId, row: Row, shard: ShardIndex, key: SpoolKey, attempts: number): void {
-    this.#parts.egress.deliver(session, row, shard, key, attempts);
+  deliver(session: SessionId, row: Row, shard: ShardIndex, key: SpoolKey, attempts: number, more: boolean): void {
+    this.#parts.egress.deliver(session, row, shard, key, attempts, more);
   }
 
   close(session: SessionId, _reason: CloseReason): void {

@@ -161,7 +161,7 @@ test("JSON files: places of wrong values, and of what is no JSON", () => {
 
 test("shaping files can be checked without a server's file", () => {
   const files = {
-    "good.toml": '["x.example"]\nmax_ready = 1\nuse_lmtp = true\n',
+    "good.toml": '["x.example"]\nmax_ready = 1\nmax_message_rate = "1/s"\n',
     "bad.toml": '["x.example"]\nmax_redy = 1\n',
   };
   withFiles(files, (directory) => {

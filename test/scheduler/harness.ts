@@ -17,6 +17,7 @@ export interface Delivery {
   readonly shard: ShardIndex;
   readonly key: SpoolKey;
   readonly attempts: number;
+  readonly more: boolean;
 }
 
 /** A port that writes down what it is told; the test says what the worker sends. */
@@ -54,8 +55,8 @@ export class RecordingPort implements WorkerPort {
   open(session: SessionId, path: PathId): void {
     this.opened.push({ session, path });
   }
-  deliver(session: SessionId, row: Row, shard: ShardIndex, key: SpoolKey, attempts: number): void {
-    this.deliveries.push({ session, row, shard, key, attempts });
+  deliver(session: SessionId, row: Row, shard: ShardIndex, key: SpoolKey, attempts: number, more: boolean): void {
+    this.deliveries.push({ session, row, shard, key, attempts, more });
   }
   close(session: SessionId, reason: CloseReason): void {
     this.closed.push({ session, reason });
@@ -173,8 +174,12 @@ export class Harness {
   }
 
   /** Has a worker announce messages; returns their keys. */
-  accept(queue: string, count = 1, options: { shard?: number; attempts?: number; dueMs?: number; size?: number } = {}) {
-    const { shard = 0, attempts = 0, dueMs = 0, size = 1000 } = options;
+  accept(
+    queue: string,
+    count = 1,
+    options: { shard?: number; attempts?: number; dueMs?: number; size?: number; together?: boolean } = {},
+  ) {
+    const { shard = 0, attempts = 0, dueMs = 0, size = 1000, together = false } = options;
     const port = this.ports[this.scheduler.core.workers.owner[shard]];
     let ref = this.#refs.get(`${port.index} ${queue}`);
     if (ref === undefined) {
@@ -184,9 +189,12 @@ export class Harness {
       port.send((sink) => sink.queueNamed(port.index, number, queue));
     }
     const known = ref;
-    return Array.from({ length: count }, () => {
+    let first = 0;
+    return Array.from({ length: count }, (_, i) => {
       const key = this.#keys[shard].next(this.clock.steadyMs());
-      port.send((sink) => sink.accepted(port.index, shard as ShardIndex, key, known, size, attempts, dueMs));
+      if (i === 0) first = key;
+      const nth = together ? key - first : 0;
+      port.send((sink) => sink.accepted(port.index, shard as ShardIndex, key, known, size, attempts, dueMs, nth));
       return key;
     });
   }

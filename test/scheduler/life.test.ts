@@ -528,7 +528,7 @@ test("a full table is counted, not fatal", () => {
   world.port.send((sink) => sink.queueNamed(world.port.index, 1 as never, "a.example"));
   world.port.drain(world.scheduler, 10);
   for (let at = 0; at < capacity + 3; at++) {
-    world.scheduler.accepted(world.port.index, 0 as ShardIndex, (5e15 + at) as never, 1 as never, 1, 0, 4e12);
+    world.scheduler.accepted(world.port.index, 0 as ShardIndex, (5e15 + at) as never, 1 as never, 1, 0, 4e12, 0);
   }
   assert.equal(world.scheduler.messages, capacity);
   assert.equal(world.scheduler.core.counters.unlisted, 3);

@@ -13,6 +13,7 @@ import type { Dispose, PathDefinition, SetAside } from "../../src/protocol/messa
 import { isTerminal } from "../../src/protocol/records.js";
 import type { WorkerEvents, WorkerPort } from "../../src/scheduler/ports.js";
 import { type Ledger, type Message, must } from "./ledger.js";
+import { MAX_BATCH } from "./settings.js";
 
 /** How the world treats the workers now. */
 export interface Weather {
@@ -50,8 +51,10 @@ export interface Outside {
 interface Session {
   readonly path: PathDefinition;
   up: boolean;
-  row: Row;
-  message: Message | null;
+  /** Recipients of the transaction in hand; not begun while `open`. */
+  readonly hand: { readonly row: Row; readonly message: Message }[];
+  /** More of them were promised. */
+  open: boolean;
   /** When the delivery under way ends. */
   doneMs: number;
 }
@@ -128,11 +131,11 @@ export class FakeWorker implements WorkerPort {
       must(path !== undefined, "a session is opened on a path that was not described");
       must(!this.#sessions.has(id), "a session's number is used twice");
       this.#count(path, 1);
-      this.#sessions.set(id, { path, up: false, row: 0 as Row, message: null, doneMs: 0 });
+      this.#sessions.set(id, { path, up: false, hand: [], open: false, doneMs: 0 });
     });
   }
 
-  deliver(id: SessionId, row: Row, shard: ShardIndex, key: SpoolKey, attempts: number): void {
+  deliver(id: SessionId, row: Row, shard: ShardIndex, key: SpoolKey, attempts: number, more: boolean): void {
     // What is on its way in a ring when its owner dies of it a second time cannot be called back, and is met here.
     must(this.#outside.ledger.find(shard, key).deaths < 2, "a message that killed twice is given to a session");
     this.#write(() => {
@@ -143,12 +146,19 @@ export class FakeWorker implements WorkerPort {
       }
       const { ledger, clock, weather, random } = this.#outside;
       const message = ledger.find(shard, key);
-      must(session.message === null, "a session has two messages in hand");
+      const [first] = session.hand;
+      must(session.open === (first !== undefined), "a session is given a second transaction");
+      const { nth } = message;
+      must(
+        first === undefined || (first.message.shard === shard && first.message.key - first.message.nth === key - nth),
+        "a transaction has recipients of two messages",
+      );
+      must(session.hand.length < MAX_BATCH, "a transaction has too many recipients");
       must(!message.inHand, "a message is in two hands");
       must(attempts === message.failures, `attempts: ${attempts} said, ${message.failures} made`);
       must(clock.steadyMs() >= message.notBeforeMs, "a message is tried before its time");
-      session.row = row;
-      session.message = message;
+      session.hand.push({ row, message });
+      session.open = more;
       message.inHand = true;
       session.doneMs = clock.monoMs() + random.next() * weather.latencyMs;
     });
@@ -158,7 +168,7 @@ export class FakeWorker implements WorkerPort {
     this.#write(() => {
       const session = this.#sessions.get(id);
       if (session === undefined) return;
-      must(session.message === null, "a session is closed with a message in hand");
+      must(session.hand.length === 0, "a session is closed with a message in hand");
       this.#end(id, session);
       this.#send({ arrive: (sink) => sink.session(this.index, id, SessionChange.ended) });
     });
@@ -256,9 +266,9 @@ export class FakeWorker implements WorkerPort {
       this.#send({ arrive: (sink) => sink.queueNamed(this.index, named, message.queue) });
     }
     const number = ref;
-    const { shard, key, size, attempts, dueMs } = message;
+    const { shard, key, size, attempts, dueMs, nth } = message;
     this.#send({
-      arrive: (sink) => sink.accepted(this.index, shard, key, number, size, attempts, dueMs),
+      arrive: (sink) => sink.accepted(this.index, shard, key, number, size, attempts, dueMs, nth),
       enter: known,
     });
   }
@@ -278,8 +288,8 @@ export class FakeWorker implements WorkerPort {
     }
     for (const [id, session] of this.#sessions) {
       if (this.diesOf !== null) return;
-      if (session.message !== null) {
-        if (session.doneMs <= clock.monoMs()) this.#finish(id, session, session.message);
+      if (session.hand.length > 0) {
+        if (!session.open && session.doneMs <= clock.monoMs()) this.#finish(id, session);
       } else if (random.next() < weather.drops) {
         // The peer hung up while nothing was in hand.
         this.#end(id, session);
@@ -292,7 +302,7 @@ export class FakeWorker implements WorkerPort {
   /** When a delivery under way ends next, monotonic ms. */
   nextMs(): number {
     let next = Number.POSITIVE_INFINITY;
-    for (const session of this.#sessions.values()) if (session.message !== null) next = Math.min(next, session.doneMs);
+    for (const session of this.#sessions.values()) if (session.hand.length > 0) next = Math.min(next, session.doneMs);
     return next;
   }
 
@@ -301,8 +311,7 @@ export class FakeWorker implements WorkerPort {
     const { ledger, random } = this.#outside;
     this.alive = false;
     for (const [id, session] of this.#sessions) {
-      const { message } = session;
-      if (message !== null) {
+      for (const { message } of session.hand) {
         message.inHand = false;
         // Perhaps the receiver took it, and even the record was written, but nobody will hear of it but from the log.
         if (message.stored && message.deadly === "no" && random.next() < 0.3) {
@@ -321,36 +330,41 @@ export class FakeWorker implements WorkerPort {
     this.#down = [];
   }
 
-  #finish(id: SessionId, session: Session, message: Message): void {
+  #finish(id: SessionId, session: Session): void {
     const { weather, random } = this.#outside;
-    const { row } = session;
-    if (message.deadly === "sending" && message.stored) {
-      this.diesOf = message;
+    if (session.hand.some(({ message }) => message.deadly === "sending" && message.stored)) {
+      // The note says which message is in hand: the first one of the transaction.
+      this.diesOf = (session.hand[0] as { message: Message }).message;
       return;
     }
-    session.row = 0 as Row;
-    session.message = null;
-    message.inHand = false;
+    const hand = session.hand.splice(0);
+    for (const { message } of hand) message.inHand = false;
+    const last = hand.length - 1;
     const cannotConnect = weather.dead.has(session.path.site) || random.next() < weather.connectFails;
     if (!session.up && weather.unplumbed.has(session.path.source.name)) {
       this.#end(id, session);
-      const flags = OutcomeFlag.connectFailed | OutcomeFlag.sessionEnded | failureBits(FailureClass.unplumbed);
-      this.#failed(row, id, message, flags);
+      const flags = OutcomeFlag.connectFailed | failureBits(FailureClass.unplumbed);
+      hand.forEach(({ row, message }, i) => {
+        this.#failed(row, id, message, i === last ? flags | OutcomeFlag.sessionEnded : flags);
+      });
       return;
     }
     if (!session.up && cannotConnect) {
       this.#end(id, session);
-      this.#failed(row, id, message, OutcomeFlag.connectFailed | OutcomeFlag.sessionEnded);
+      hand.forEach(({ row, message }, i) => {
+        this.#failed(row, id, message, OutcomeFlag.connectFailed | (i === last ? OutcomeFlag.sessionEnded : 0));
+      });
       return;
     }
     if (!session.up) {
       session.up = true;
       this.#send({ arrive: (sink) => sink.session(this.index, id, SessionChange.up) });
     }
-    const ends = random.next() < weather.drops ? OutcomeFlag.sessionEnded : 0;
-    if (ends !== 0) this.#end(id, session);
-    const owner = this.#owned.has(message.shard);
-    this.#judge(id, row, message, ends, owner);
+    const ends = random.next() < weather.drops;
+    if (ends) this.#end(id, session);
+    hand.forEach(({ row, message }, i) => {
+      this.#judge(id, row, message, ends && i === last ? OutcomeFlag.sessionEnded : 0, this.#owned.has(message.shard));
+    });
   }
 
   #judge(id: SessionId, row: Row, message: Message, ends: number, owner: boolean): void {

@@ -17,6 +17,8 @@ export interface Message {
   readonly key: SpoolKey;
   readonly queue: string;
   readonly size: number;
+  /** Place among the recipients of its transaction. */
+  readonly nth: number;
   /** Still in the spool. */
   stored: boolean;
   /** What the spool says. */

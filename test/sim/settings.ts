@@ -6,6 +6,9 @@ import type { QueueName } from "../../src/protocol/queue-name.js";
 import type { Policy, Router } from "../../src/scheduler/ports.js";
 import { pathConfig, queueConfig } from "../scheduler/support.js";
 
+/** Most recipients that any path of a made-up configuration puts into a transaction. */
+export const MAX_BATCH = 6;
+
 const POOLS: Readonly<Record<string, readonly number[]>> = {
   unspecified: [1],
   pair: [3, 1],
@@ -106,6 +109,7 @@ export class FakePolicy implements Policy {
         sourceSelectionRate: maybe(some),
         additionalSourceSelectionRates: random.next() < 0.1 ? { shared: { ...some(), periodSeconds: 1 } } : {},
         maxDeliveriesPerConnection: randomInt(random, 1, 20),
+        maxRecipientsPerBatch: randomInt(random, 1, MAX_BATCH),
         maxReady: randomInt(random, 1, 50),
         consecutiveConnectionFailuresBeforeDelay: randomInt(random, 0, 3),
         idleTimeoutMs: randomInt(random, 1, 10) * 1000,

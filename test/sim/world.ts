@@ -194,26 +194,42 @@ export class World {
     for (let i = 0; i < count && this.scheduler.messages + this.#waitingOutside() < MAX_MESSAGES; i++) {
       const shard = randomInt(random, 0, SHARDS - 1) as ShardIndex;
       const worker = this.#workers[shard % WORKERS];
-      if (!worker.alive) continue;
-      const nowMs = this.#clock.steadyMs();
-      const later = random.next() < 0.1 ? nowMs + randomInt(random, 0, 300_000) : 0;
+      if (worker.alive) this.#accept(worker, shard, random.next() < 0.3 ? randomInt(random, 2, 9) : 1);
+    }
+  }
+
+  /** A transaction with so many recipients: most of them in one queue. */
+  #accept(worker: FakeWorker, shard: ShardIndex, recipients: number): void {
+    const random = this.#random;
+    const nowMs = this.#clock.steadyMs();
+    const later = random.next() < 0.1 ? nowMs + randomInt(random, 0, 300_000) : 0;
+    const size = randomInt(random, 100, 200_000);
+    // What kills while it is sent is the content, which all of them share.
+    const deadly = random.next() < 0.012 ? (random.next() < 0.7 ? "sending" : "deciding") : "no";
+    const someQueue = () => this.#names[Math.floor(random.next() ** 2 * this.#names.length)];
+    const usual = someQueue();
+    const messages: Message[] = [];
+    for (let nth = 0; nth < recipients; nth++) {
+      const key = this.#keys[shard].next(nowMs);
       const message: Message = {
         shard,
-        key: this.#keys[shard].next(nowMs),
-        queue: this.#names[Math.floor(random.next() ** 2 * this.#names.length)],
-        size: randomInt(random, 100, 200_000),
+        key,
+        queue: random.next() < 0.8 ? usual : someQueue(),
+        nth: messages.length === 0 ? 0 : key - messages[0].key,
+        size,
         stored: true,
         attempts: 0,
         dueMs: later,
         failures: 0,
         notBeforeMs: later,
         records: 0,
-        deadly: random.next() < 0.01 ? (random.next() < 0.7 ? "sending" : "deciding") : "no",
+        deadly: deadly === "sending" || nth === 0 ? deadly : "no",
         deaths: 0,
         taken: 0,
         windows: 0,
         inHand: false,
       };
+      messages.push(message);
       this.#ledger.add(message);
       this.#unannounced[shard].add(message);
       this.#announce(worker, message);

@@ -18,7 +18,7 @@ import { feedCut, message, Recorder, type TestPath } from "./client-harness.js";
  *     whole                    what is said in one breath belongs together: only run whole
  *     S: text                  the peer says a line; S~: with a bare LF. \xNN, \t and \\ stand for bytes
  *     C: text                  the next line that we must have said; C~: without a line end
- *     send from=A to=B,C …     a message; content="…" with \r\n, and the flags 8bit utf8 dots bare
+ *     send from=A to=B,C …     a message; content="…" with \r\n, and the flags 8bit utf8 dots bare chunk
  *     event text               the next thing that must have been reported
  *     phase NAME MS            where the machine must stand and how long it may wait
  *     secured [TEXT]           the handshake has ended well; TEXT is what the certificate lacks
@@ -102,7 +102,7 @@ class Run {
         assert.equal(`${machine.phase} ${machine.deadlineMs}`, rest, at);
         return;
       case "send":
-        machine.send(this.#message(rest));
+        machine.send(this.#message(rest), /(?:^| )chunk(?: |$)/.test(rest));
         return;
       case "secured":
         machine.secured(rest === "" ? null : rest);

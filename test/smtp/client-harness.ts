@@ -12,7 +12,9 @@ export type TestPath = ClientPath & VerdictPath;
 export const DEFAULT_PATH: TestPath = {
   enablePipelining: true,
   enableRset: true,
+  maxBdatSize: 65_536,
   ignore8bitChecks: false,
+  useLmtp: false,
   bannerTimeoutMs: 60_000,
   ehloTimeoutMs: 300_000,
   starttlsTimeoutMs: 6_000,

@@ -39,6 +39,8 @@ export const Accepted = layout("accepted", {
   size: "u32",
   /** Attempts made before; not 0 only when loaded from the spool. */
   attempts: "u32",
+  /** Place among the recipients of its transaction, from 0: those with the same `key − nth` in a shard share a content. */
+  nth: "u32",
 });
 
 /** Up: what became of a message that was handed to a session. */
@@ -76,6 +78,8 @@ export const Deliver = layout("deliver", {
   session: "u32",
   shard: "u32",
   attempts: "u32",
+  /** 1: the next one is another recipient of the same message, for the same transaction. */
+  more: "u32",
 });
 
 /** Down: end a session politely (QUIT). */

@@ -30,7 +30,8 @@ export interface EgressParts {
   readonly lost: (shard: ShardIndex, key: SpoolKey) => void;
   /** A session waits for a message that its owner may have in memory only. */
   readonly wanted: (shard: ShardIndex, key: SpoolKey) => void;
-  readonly read: (shard: ShardIndex, key: SpoolKey) => SpooledMessage | Unreadable;
+  /** Reads a message; `alike` is another recipient of the same one, whose content it shares. */
+  readonly read: (shard: ShardIndex, key: SpoolKey, alike: SpooledMessage | null) => SpooledMessage | Unreadable;
   /** The worker's note of what it works on. */
   readonly hand: Hand;
   /** Has a settled message leave the spool as soon as its record is written. Only for shards of this worker. */

@@ -17,9 +17,13 @@ import { Work } from "../../protocol/layout/hands.js";
 import { MessageFlag } from "../../protocol/message-flag.js";
 import type { PathDefinition } from "../../protocol/messages.js";
 import { Counter } from "../../protocol/metrics.js";
+import type { ResponseText } from "../../protocol/records.js";
 import type { OutgoingMessage } from "../../smtp/client-envelope.js";
+import type { SpooledMessage } from "../spool/envelope.js";
+import { ChunkMemory } from "./chunk-memory.js";
 import type { EgressParts } from "./egress-parts.js";
 import { lookUpHosts } from "./host-lookup.js";
+import type { Assigned } from "./in-hand.js";
 import { NotedHandler, noteHand } from "./noted.js";
 import { Outcomes } from "./outcomes.js";
 import { EgressPath } from "./path.js";
@@ -27,7 +31,7 @@ import { makePlan, type Plan, type PlanTarget } from "./plan.js";
 import { Plumbing } from "./plumbing.js";
 import { connectThrough, type ThroughParts } from "./proxy/through.js";
 import { EgressSession } from "./session.js";
-import type { Assigned, SessionHost, SettledEnd } from "./session-host.js";
+import type { SessionHost, SettledEnd } from "./session-host.js";
 import { type LineSecurity, TlsDesk } from "./tls/desk.js";
 import { Unseen } from "./unseen.js";
 import type { Fate } from "./verdict.js";
@@ -47,6 +51,7 @@ export class Egress implements SessionHost {
   readonly #plumbing = new Plumbing();
   readonly #through: ThroughParts;
   readonly #desk: TlsDesk;
+  readonly #chunks = new ChunkMemory();
 
   constructor(parts: EgressParts) {
     this.#parts = parts;
@@ -90,13 +95,13 @@ export class Egress implements SessionHost {
     session.start();
   }
 
-  /** Gives a message to a session; one that is over hands it back. */
-  deliver(id: SessionId, row: Row, shard: ShardIndex, key: SpoolKey, attempts: number): void {
+  /** Gives a message to a session; one that is over hands it back. `more`: the next one is for the same transaction. */
+  deliver(id: SessionId, row: Row, shard: ShardIndex, key: SpoolKey, attempts: number, more: boolean): void {
     const session = this.#sessions.get(id);
     const { hand, inHand, outcome } = this.#parts;
     hand.take(shard, key, Work.sending);
     inHand(shard, key, true);
-    if (session?.give({ row, shard, key, attempts }) !== true) {
+    if (session?.give({ row, shard, key, attempts, more, loaded: null }) !== true) {
       inHand(shard, key, false);
       outcome(row, id, OutcomeKind.returned, 0, 0);
     }
@@ -163,12 +168,40 @@ export class Egress implements SessionHost {
     });
   }
 
-  load(session: EgressSession, assigned: Assigned): OutgoingMessage | "gone" | "later" {
+  load(session: EgressSession, batch: readonly Assigned[]): OutgoingMessage | "gone" | "later" {
     const { hand } = this.#parts;
-    hand.take(assigned.shard, assigned.key, Work.reading);
-    const message = this.#parts.read(assigned.shard, assigned.key);
+    let first: SpooledMessage | null = null;
+    const recipients: string[] = [];
+    for (const assigned of batch) {
+      const message: SpooledMessage | "gone" | "later" = assigned.loaded ?? this.#read(session, assigned, first);
+      if (message === "later") return "later";
+      if (message === "gone") continue;
+      first ??= message;
+      assert(message.bodyKey === first.bodyKey, "the recipients of a transaction share their content");
+      recipients.push(message.envelope.recipient);
+    }
+    if (first === null) return "gone";
+    const { key, flags, envelope, content } = first;
+    hand.take((batch[0] as Assigned).shard, key, Work.sending);
+    for (const recipient of recipients) dieAsOrdered("egress.send", recipient);
+    return {
+      sender: envelope.sender,
+      recipients,
+      content,
+      hasDotLines: (flags & MessageFlag.hasDotLines) !== 0,
+      hasBareLineEnds: false,
+      has8bit: (flags & MessageFlag.has8bit) !== 0,
+      needsUtf8: (flags & MessageFlag.needsUtf8) !== 0,
+    };
+  }
+
+  /** Reads one message of a session. `alike`: another recipient of the same message, whose content need not be read again. */
+  #read(session: EgressSession, assigned: Assigned, alike: SpooledMessage | null): SpooledMessage | "gone" | "later" {
+    const { shard, key } = assigned;
+    this.#parts.hand.take(shard, key, Work.reading);
+    const message = this.#parts.read(shard, key, alike);
     if (message.kind === "missing" && this.#elsewhere(assigned)) {
-      if (!this.#unseen.has(session)) this.#parts.wanted(assigned.shard, assigned.key);
+      if (!this.#unseen.has(session)) this.#parts.wanted(shard, key);
       if (this.#unseen.wait(session)) return "later";
     }
     this.#unseen.found(session);
@@ -176,20 +209,25 @@ export class Egress implements SessionHost {
       this.#outcomes.unreadable(session, assigned, message, 0);
       return "gone";
     }
-    hand.take(assigned.shard, assigned.key, Work.sending);
     message.hold?.take();
-    session.loaded = message;
-    const { flags, envelope, content } = message;
-    dieAsOrdered("egress.send", envelope.recipient);
-    return {
-      sender: envelope.sender,
-      recipients: [envelope.recipient],
-      content,
-      hasDotLines: (flags & MessageFlag.hasDotLines) !== 0,
-      hasBareLineEnds: false,
-      has8bit: (flags & MessageFlag.has8bit) !== 0,
-      needsUtf8: (flags & MessageFlag.needsUtf8) !== 0,
-    };
+    assigned.loaded = message;
+    return message;
+  }
+
+  mayChunk(target: PlanTarget): boolean {
+    return this.#chunks.allows(peerOf(target), this.#parts.clock.monoMs());
+  }
+
+  chunked(target: PlanTarget, how: "worked" | "lost" | "refused"): void {
+    const peer = peerOf(target);
+    const nowMs = this.#parts.clock.monoMs();
+    if (how === "worked") this.#chunks.worked(peer);
+    else if (how === "lost") this.#chunks.lost(peer, nowMs);
+    else this.#chunks.refused(peer, nowMs);
+  }
+
+  failedOnce(session: EgressSession, assigned: Assigned, response: ResponseText): void {
+    this.#outcomes.failedOnce(session, assigned, response);
   }
 
   up(session: EgressSession): void {
@@ -199,7 +237,7 @@ export class Egress implements SessionHost {
   }
 
   settled(session: EgressSession, assigned: Assigned, fate: Fate, end: SettledEnd): void {
-    if (end !== "goes-on") this.#forget(session);
+    if (end === "ended" || end === "unreachable") this.#forget(session);
     this.#outcomes.settle(session, assigned, fate, end);
   }
 
@@ -219,4 +257,9 @@ export class Egress implements SessionHost {
   #elsewhere(assigned: Assigned): boolean {
     return this.#parts.defers && !this.#parts.owns(assigned.shard);
   }
+}
+
+/** What tells one peer from another. */
+function peerOf(target: PlanTarget): string {
+  return target.unix ?? `${target.address} ${target.port}`;
 }

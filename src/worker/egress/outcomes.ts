@@ -6,7 +6,7 @@
  * When full the journal and the reports bound what waits there
  * On failure a message that cannot be read has an outcome too; nothing is thrown
  */
-import { unreachable } from "../../base/assert.js";
+import { assert, unreachable } from "../../base/assert.js";
 import { FailureClass, OutcomeFlag, OutcomeKind } from "../../protocol/layout/frames.js";
 import { createdMs, messageId } from "../../protocol/message-id.js";
 import { Counter } from "../../protocol/metrics.js";
@@ -16,8 +16,9 @@ import type { AttemptFacts, MessageFacts, MessageRecordKind } from "../events/re
 import type { SpooledMessage, Unreadable } from "../spool/envelope.js";
 import { serverName, unreachableFlags } from "./cause.js";
 import type { EgressParts } from "./egress-parts.js";
+import type { Assigned } from "./in-hand.js";
 import type { EgressSession } from "./session.js";
-import type { Assigned, SettledEnd } from "./session-host.js";
+import type { SettledEnd } from "./session-host.js";
 import type { Fate } from "./verdict.js";
 
 /** See the file's header. */
@@ -33,18 +34,19 @@ export class Outcomes {
 
   /** A message that a session had has its fate. */
   settle(session: EgressSession, assigned: Assigned, fate: Fate, end: SettledEnd): void {
-    let flags = end === "goes-on" ? 0 : OutcomeFlag.sessionEnded;
-    const { loaded } = session;
-    session.loaded = null;
+    let flags = end === "ended" || end === "unreachable" ? OutcomeFlag.sessionEnded : 0;
+    const isUnreached = end === "unreachable" || end === "unreached";
+    const { loaded } = assigned;
+    assigned.loaded = null;
     if (fate.kind !== "delivered" && fate.kind !== "bounced") this.#parts.inHand(assigned.shard, assigned.key, false);
     if (fate.kind === "returned") {
       this.#parts.outcome(assigned.row, session.id, OutcomeKind.returned, flags, 0);
       return;
     }
     // A session that could not connect has not read its message yet.
-    const message = loaded ?? this.#parts.read(assigned.shard, assigned.key);
+    const message = loaded ?? this.#parts.read(assigned.shard, assigned.key, null);
     if (message.kind !== "message") {
-      if (end === "unreachable") flags |= this.#unreachable(session);
+      if (isUnreached) flags |= this.#unreachable(session);
       this.unreadable(session, assigned, message, flags);
       return;
     }
@@ -64,19 +66,31 @@ export class Outcomes {
         break;
       case "transient":
       case "next-host":
-      case "again": {
+      case "again":
+      case "by-data": {
         this.#count(Counter.transientFailures, 1);
-        if (end === "unreachable") flags |= this.#unreachable(session);
+        if (isUnreached) flags |= this.#unreachable(session);
         const reason = (fate.kind === "transient" ? fate.reason : undefined) ?? "LoggedTransientFailure";
         this.#record(session, assigned, message, "TransientFailure", fate.response, reason);
         this.#parts.outcome(assigned.row, session.id, OutcomeKind.transient, flags, fate.response.code);
         break;
       }
+      case "stuck":
+        this.#record(session, assigned, message, "Delayed", fate.response, "DispatcherDrop");
+        this.#parts.outcome(assigned.row, session.id, OutcomeKind.returned, flags | OutcomeFlag.later, 451);
+        break;
       default:
         unreachable(fate);
     }
     // Only what has certainly left, by the peer's own word: a socket that still holds it would send another's bytes.
     if (loaded !== null && session.line.outputGone) loaded.hold?.drop();
+  }
+
+  /** A failure of a message that is tried on at once elsewhere. */
+  failedOnce(session: EgressSession, assigned: Assigned, response: ResponseText): void {
+    const { loaded } = assigned;
+    assert(loaded !== null, "what was tried had been read");
+    this.#record(session, assigned, loaded, "TransientFailure", response, "LoggedTransientFailure");
   }
 
   /** The last of a message, after its record: its outcome, and its way out of the spool. */
@@ -142,7 +156,7 @@ function attemptOf(session: EgressSession): AttemptFacts {
     egressSource: path.source,
     sourceAddress: line.localAddress ?? path.proxy?.sourceAddress ?? null,
     sourceProxy: path.proxy === null ? null : { server: serverName(path.proxy), protocol: path.proxy.protocol },
-    deliveryProtocol: "ESMTP",
+    deliveryProtocol: path.config.useLmtp ? "LMTP" : "ESMTP",
     tlsCipher: tls?.cipher ?? null,
     tlsProtocolVersion: tls?.version ?? null,
     tlsPeerSubjectName: tls === null || tls.subject.length === 0 ? null : tls.subject,

@@ -59,6 +59,14 @@ export class EgressPath {
     return this.config.connectTimeoutMs + (this.proxy === null ? 0 : PROXY_GRACE_MS);
   }
 
+  /** How long a session may have a message in hand without any progress. */
+  get watchdogMs(): number {
+    const { config } = this;
+    const { mailFromTimeoutMs, rcptToTimeoutMs, dataTimeoutMs, dataDotTimeoutMs } = config;
+    const longest = Math.max(mailFromTimeoutMs, rcptToTimeoutMs, dataTimeoutMs, dataDotTimeoutMs);
+    return config.dispatcherProgressWatchdogTimeoutMs ?? Math.max(60_000, 2 * longest);
+  }
+
   /** Whether connections leave from an address that no interface of this machine has. */
   get isUnplumbed(): boolean {
     return this.localAddress !== null && !this.#plumbing.has(this.localAddress, this.nowMs());

@@ -3,9 +3,9 @@
  * of them with the client machine on it (`line.ts`).
  *
  * Runs on   a worker
- * Owns      its phase and the messages in its hand (the first of them is under way)
- * When full the scheduler gives one message at a time; more simply wait their turn here
- * On failure the next address of the plan; when none is left the message in hand fails for now, the others go back
+ * Owns      its phase and the messages in its hand (recipients of the first transaction are under way)
+ * When full the scheduler gives one transaction at a time; more simply wait their turn here
+ * On failure the next address of the plan; when none is left the transaction in hand fails for now, the others go back
  *
  *     planning ─▶ connecting ⇄ greeting ─▶ serving ─▶ closing ─▶ over
  *
@@ -14,16 +14,15 @@
 import { assert, unreachable } from "../../base/assert.js";
 import type { SessionId } from "../../base/brands.js";
 import type { Fault } from "../../base/fault.js";
-import type { OutgoingMessage } from "../../smtp/client-envelope.js";
 import type { SessionEnd, StepResult, TransactionResult } from "../../smtp/client-result.js";
-import type { SpooledMessage } from "../spool/envelope.js";
+import { type Assigned, InHand } from "./in-hand.js";
 import { Line, type LineHost } from "./line.js";
 import type { EgressPath } from "./path.js";
 import type { Plan } from "./plan.js";
-import type { Assigned, SessionHost } from "./session-host.js";
+import type { SessionHost } from "./session-host.js";
 import { Targets } from "./targets.js";
 import { SessionNotes } from "./tls/session-notes.js";
-import { type Fate, judge, judgePlan, type SessionStep } from "./verdict.js";
+import { type Fate, judge, judgePlan, judgeStuck, type SessionStep } from "./verdict.js";
 
 type Phase = "planning" | "connecting" | "greeting" | "serving" | "closing" | "over";
 
@@ -39,14 +38,19 @@ export class EgressSession implements LineHost {
   line: Line;
   /** How TLS went, for the reports that domains ask for. */
   readonly tlsNotes = new SessionNotes();
-  /** The message under way as it was read: kept by the host for its record. */
-  loaded: SpooledMessage | null = null;
   /** The session was greeted at least once. */
   wasUp = false;
   readonly #host: SessionHost;
-  readonly #hand: Assigned[] = [];
+  readonly #hand = new InHand();
   #phase: Phase = "planning";
-  #message: OutgoingMessage | null = null;
+  /** The machine has the transaction. */
+  #underWay = false;
+  /** Recipients of the batch were too many for a transaction before, or were taken to be. */
+  #crowded = false;
+  /** The last message went by BDAT, and nothing has spoken against it so far. */
+  #chunkTried = false;
+  /** Where it stood when it was last seen to move. */
+  readonly #seen: { line: Line; phase: string; progress: number; sinceMs: number };
   #quitting = false;
   /** The address to be tried next has just failed at TLS, and is tried again without. */
   #clear = false;
@@ -61,11 +65,12 @@ export class EgressSession implements LineHost {
     this.logId = logId;
     this.#host = host;
     this.line = new Line(path, this, null);
+    this.#seen = { line: this.line, phase: this.#phase, progress: 0, sinceMs: path.nowMs() };
   }
 
   /** The message under way, or the next one. */
   get inHand(): Assigned | undefined {
-    return this.#hand[0];
+    return this.#hand.first;
   }
 
   /** Begins: finds addresses and connects. */
@@ -76,9 +81,9 @@ export class EgressSession implements LineHost {
   /** Takes a message to send. False when the session is ending: the message was not taken. */
   give(assigned: Assigned): boolean {
     if (this.#quitting || this.#phase === "over") return false;
-    this.#hand.push(assigned);
+    this.#hand.add(assigned);
     if (this.#early !== null) this.#giveUp(this.#early);
-    else if (this.#phase === "serving" && this.#hand.length === 1) this.#sendNext();
+    else if (this.#phase === "serving") this.#sendNext();
     return true;
   }
 
@@ -101,6 +106,29 @@ export class EgressSession implements LineHost {
   /** Looks whether a wait has lasted too long. Called a few times a second. */
   sweep(nowMs: number): void {
     this.line.sweep(nowMs);
+    if (this.#phase === "over") return;
+    const phase = this.describe();
+    const progress = this.line.machine?.progress ?? 0;
+    const seen = this.#seen;
+    if (this.line === seen.line && phase === seen.phase && progress === seen.progress && this.#hand.length > 0) {
+      if (nowMs - seen.sinceMs >= this.path.watchdogMs) this.#stuck(nowMs - seen.sinceMs);
+      return;
+    }
+    seen.line = this.line;
+    seen.phase = phase;
+    seen.progress = progress;
+    seen.sinceMs = nowMs;
+  }
+
+  /** Every wait has its own end; what stands still all the same (a question that is never answered) ends here. */
+  #stuck(afterMs: number): void {
+    const response = judgeStuck(afterMs, this.describe());
+    this.#phase = "over";
+    this.line.drop();
+    for (const assigned of this.#hand.takeAll()) {
+      this.#host.settled(this, assigned, { kind: "stuck", response }, "goes-on");
+    }
+    this.#host.ended(this);
   }
 
   #onPlan(plan: Plan): void {
@@ -134,25 +162,33 @@ export class EgressSession implements LineHost {
     this.line.hold(this.#host.connect(this, this.line, this.path.connectOptions(target)));
   }
 
-  /** No address is left, or there never was one: the message in hand has its fate, the others were not tried. */
+  /** No address is left, or there never was one: the transaction in hand has its fate, the others were not tried. */
   #giveUp(fate: Fate): void {
     if (this.wasUp) {
       // It has served: that no other address could be reached is not held against the next message.
       this.#over();
       return;
     }
-    const first = this.#hand.shift();
-    if (first === undefined) {
+    const batch = this.#hand.batch();
+    if (batch.length === 0) {
       // Fixed addresses are judged at once, before the message that the session was opened for has come.
       this.#early = fate;
       return;
     }
     this.#phase = "over";
     this.line.drop();
-    for (const assigned of this.#hand.splice(0)) {
+    this.#hand.keep([]);
+    this.#giveBack();
+    const last = batch.length - 1;
+    batch.forEach((assigned, i) => {
+      this.#host.settled(this, assigned, fate, i === last ? "unreachable" : "unreached");
+    });
+  }
+
+  #giveBack(): void {
+    for (const assigned of this.#hand.takeAll()) {
       this.#host.settled(this, assigned, { kind: "returned" }, "goes-on");
     }
-    this.#host.settled(this, first, fate, "unreachable");
   }
 
   // ── the line ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -204,25 +240,58 @@ export class EgressSession implements LineHost {
   }
 
   onResult(result: TransactionResult): void {
-    const assigned = this.#hand[0];
-    assert(assigned !== undefined, "a result came for no message");
-    const verdict = judge(result, this.path.config, false);
-    const fate = verdict.fates[0];
-    assert(fate !== undefined, "a message has one recipient");
-    if ((fate.kind === "next-host" || fate.kind === "again") && this.#hasOtherTarget(fate.kind)) {
-      this.#message = null;
-      return; // Stays in hand: onClosing connects again, or the next send follows.
-    }
-    this.#hand.shift();
-    this.#message = null;
-    const settled: Fate = fate.kind === "next-host" || fate.kind === "again" ? { ...fate, kind: "transient" } : fate;
+    const batch = this.#hand.batch();
+    assert(batch.length > 0, "a result came for no message");
+    const { fates, session } = judge(result, this.path.config, this.#crowded);
+    assert(fates.length === batch.length, "every recipient has a fate");
+    this.#underWay = false;
+    if (result.chunked) this.#noteChunk(result, fates);
     const goesOn = result.end === null;
-    this.#again = !this.#quitting && this.#canConnectAgain(verdict.session) ? verdict.session : null;
+    this.#again = !this.#quitting && this.#canConnectAgain(session) ? session : null;
+    const left = batch.filter((_, i) => this.#stays(fates[i]));
+    this.#hand.keep(left);
+    this.#crowded = left.length > 0 && fates.some((fate) => fate.kind === "again");
     const last = !goesOn && result.end !== "quit" && this.#hand.length === 0 && this.#again === null;
     if (last) this.#phase = "over";
     else if (result.end === "quit") this.#phase = "closing";
-    this.#host.settled(this, assigned, settled, last ? "ended" : "goes-on");
-    if (goesOn && this.#hand.length > 0) this.#sendNext();
+    this.#settle(batch, fates, last);
+    // What stays in hand is sent by onClosing, which connects again, or here.
+    if (goesOn) this.#sendNext();
+  }
+
+  /** Tells the host what became of each recipient, the session's end with the last of those that are done with. */
+  #settle(batch: readonly Assigned[], fates: readonly Fate[], last: boolean): void {
+    let open = fates.reduce((sum, fate) => (this.#stays(fate) ? sum : sum + 1), 0);
+    for (let i = 0; i < batch.length; i++) {
+      const fate = fates[i];
+      if (this.#stays(fate)) {
+        if (fate.kind === "next-host") this.#host.failedOnce(this, batch[i], fate.response);
+        continue;
+      }
+      open--;
+      this.#host.settled(this, batch[i], asSettled(fate), last && open === 0 ? "ended" : "goes-on");
+    }
+  }
+
+  /** Whether a message is tried at once once more; only then it is not settled. */
+  #stays(fate: Fate): boolean {
+    if (fate.kind === "by-data") return true;
+    if (fate.kind === "again") return true;
+    return fate.kind === "next-host" && this.targets.hasNext && !this.#quitting;
+  }
+
+  #noteChunk(result: TransactionResult, fates: readonly Fate[]): void {
+    if (fates.some((fate) => fate.kind === "by-data")) this.#chunkOutcome("refused");
+    else if (result.end === null || result.end === "quit") {
+      // Not before the second one: a peer that took the content for commands may still have answers to them.
+      if (this.#chunkTried || result.end === "quit") this.#chunkOutcome("worked");
+      this.#chunkTried = true;
+    } else if (result.end !== "peer-ended" && !result.untried) this.#chunkOutcome("lost");
+  }
+
+  #chunkOutcome(how: "worked" | "lost" | "refused"): void {
+    const target = this.targets.current;
+    if (target !== null) this.#host.chunked(target, how);
   }
 
   /** Whether the session may serve on over a new connection (`reconnect_strategy`). */
@@ -230,12 +299,9 @@ export class EgressSession implements LineHost {
     return step === "same-host" || (step === "next-host" && this.targets.hasNext);
   }
 
-  /** Whether the message in hand can be tried at once once more; only then it is not settled. */
-  #hasOtherTarget(kind: "next-host" | "again"): boolean {
-    return kind === "next-host" && this.targets.hasNext;
-  }
-
-  onClosing(_end: SessionEnd): void {
+  onClosing(end: SessionEnd): void {
+    if (end === "unsolicited" && this.#chunkTried) this.#chunkOutcome("lost");
+    this.#chunkTried = false;
     const wasOver = this.#phase === "over";
     this.line.end();
     if (wasOver) return;
@@ -254,26 +320,23 @@ export class EgressSession implements LineHost {
   #over(): void {
     this.#phase = "over";
     this.line.drop();
-    for (const assigned of this.#hand.splice(0)) {
-      this.#host.settled(this, assigned, { kind: "returned" }, "goes-on");
-    }
+    this.#giveBack();
     this.#host.ended(this);
   }
 
   #sendNext(): void {
-    while (!this.#quitting && this.#phase === "serving" && this.#message === null) {
-      const assigned = this.#hand[0];
-      if (assigned === undefined) return;
-      const message = this.#host.load(this, assigned);
+    while (!this.#quitting && this.#phase === "serving" && !this.#underWay) {
+      const batch = this.#hand.batch();
+      if (batch.length === 0) return;
+      const message = this.#host.load(this, batch);
       if (message === "later") return;
-      if (message === "gone") {
-        this.#hand.shift();
-        continue;
-      }
-      this.#message = message;
+      this.#hand.keep(batch.filter((assigned) => assigned.loaded !== null));
+      if (message === "gone") continue;
+      this.#underWay = true;
       const { machine } = this.line;
-      assert(machine !== null, "a serving session has a machine");
-      machine.send(message);
+      const target = this.targets.current;
+      assert(machine !== null && target !== null, "a serving session has a machine, and an address");
+      machine.send(message, this.#host.mayChunk(target));
       return;
     }
   }
@@ -303,4 +366,9 @@ export class EgressSession implements LineHost {
         return unreachable(this.#phase);
     }
   }
+}
+
+/** A fate that asks for another try when there is none to be had. */
+function asSettled(fate: Fate): Fate {
+  return fate.kind === "next-host" ? { ...fate, kind: "transient" } : fate;
 }

@@ -2,6 +2,7 @@ import { unreachable } from "../../base/assert.js";
 import type { PathConfig } from "../../config/compiled.js";
 import type { FailureClass } from "../../protocol/layout/frames.js";
 import type { DelayReason, EnhancedCode, ResponseText } from "../../protocol/records.js";
+import { isUnknownCommand } from "../../smtp/client-exchange.js";
 import type { RecipientResult, Stage, StepResult, TransactionResult } from "../../smtp/client-result.js";
 import { formatEnhancedCode } from "../../smtp/enhanced-code.js";
 import { cutText, type PeerReply } from "../../smtp/reply-reader.js";
@@ -33,6 +34,10 @@ export type Fate =
   | { readonly kind: "next-host"; readonly response: ResponseText }
   /** One recipient too many: no record; named again at once in a new transaction of the same connection. */
   | { readonly kind: "again"; readonly response: ResponseText }
+  /** The peer offered BDAT and does not know it: no record; sent at once by DATA on a new connection to the same address. */
+  | { readonly kind: "by-data"; readonly response: ResponseText }
+  /** Its session stood still: a Delayed record, no attempt; it waits again for a while. */
+  | { readonly kind: "stuck"; readonly response: ResponseText }
   /** Never tried: no record, no attempt; goes back to waiting. */
   | { readonly kind: "returned" };
 
@@ -55,6 +60,7 @@ export interface Verdict {
  */
 export function judge(result: TransactionResult, path: VerdictPath, retriedAtOnce: boolean): Verdict {
   const fates = result.recipients.map((one) => judgeRecipient(one, result, path, retriedAtOnce));
+  if (fates.some((fate) => fate.kind === "by-data")) return { fates, session: "same-host" };
   const onward = fates.some((fate) => fate.kind === "next-host");
   return { fates, session: onward ? "next-host" : sessionStep(result, path) };
 }
@@ -94,9 +100,10 @@ function judgeRecipient(
     case "transport":
     case "tls":
       if (result.untried) return { kind: "returned" };
-      // After the dot the peer may have the message: an immediate second try elsewhere would make a duplicate likely.
+      // After the content the peer may have the message: an immediate second try elsewhere would make a duplicate likely.
       return {
-        kind: path.tryNextHostOnTransportError && one.stage !== "dataDot" ? "next-host" : "transient",
+        kind:
+          path.tryNextHostOnTransportError && one.stage !== "dataDot" && !result.chunked ? "next-host" : "transient",
         response,
       };
     default:
@@ -113,7 +120,8 @@ function judgeReply(
   goesOn: boolean,
 ): Fate {
   const { code } = reply;
-  if (code < 300) return { kind: one.stage === "dataDot" ? "delivered" : "transient", response };
+  if (code < 300) return { kind: endsContent(one.stage) ? "delivered" : "transient", response };
+  if (one.stage === "bdat" && isUnknownCommand(code)) return { kind: "by-data", response };
   // A session command was refused: that says nothing about the message.
   if (one.stage === "rset") return { kind: path.tryNextHostOnTransportError ? "next-host" : "transient", response };
   if (one.stage === "rcptTo" && one.othersAccepted) {
@@ -135,13 +143,18 @@ function crowding(reply: PeerReply, retriedAtOnce: boolean): "again" | "later" |
   return enhanced === null && !retriedAtOnce ? "again" : "later";
 }
 
+/** Whether a good reply at this stage means that the peer has taken the message. */
+function endsContent(stage: Stage): boolean {
+  return stage === "dataDot" || stage === "bdat";
+}
+
 /** What is logged of an answer. */
 export function responseOf(step: StepResult): ResponseText {
   const { answer, command } = step;
   switch (answer.kind) {
     case "reply": {
       const { code, enhanced, content } = answer.reply;
-      if (code < 300 && step.stage !== "dataDot") {
+      if (code < 300 && !endsContent(step.stage)) {
         // A record of a failure with the code of a success would mislead everybody who counts codes.
         return own(400, null, `unexpected reply to ${commandName(step)}: ${replyText(answer.reply)}`, command);
       }
@@ -209,6 +222,7 @@ const STAGE_WORDS: Readonly<Record<Stage, string>> = {
   rcptTo: "RCPT",
   data: "DATA",
   dataDot: "the end of data",
+  bdat: "BDAT",
 };
 
 function commandName(step: StepResult): string {
@@ -218,6 +232,11 @@ function commandName(step: StepResult): string {
 function replyText(reply: PeerReply): string {
   const code = reply.enhanced === null ? `${reply.code}` : `${reply.code} ${formatEnhancedCode(reply.enhanced)}`;
   return reply.content === "" ? code : `${code} ${reply.content}`;
+}
+
+/** What is said of messages whose session stood still for so long in this phase. */
+export function judgeStuck(afterMs: number, phase: string): ResponseText {
+  return own(451, [4, 4, 1], `the session made no progress for ${afterMs / 1000}s (${phase}) and was ended`, null);
 }
 
 /** An address of a plan that could not be used, and why. */

@@ -78,7 +78,7 @@ export interface IntakeParts {
   /** Writes a Reception record. */
   readonly logReception: (stored: StoredMessage, recipient: number) => void;
   /** Tells the scheduler; false when it cannot be told now. */
-  readonly announce: (shard: ShardIndex, key: SpoolKey, queue: string, size: number) => boolean;
+  readonly announce: (shard: ShardIndex, key: SpoolKey, queue: string, size: number, nth: number) => boolean;
 }
 
 /** A message from its handing over to its reply. */
@@ -230,7 +230,8 @@ export class Intake {
     const { firstKey, recipients, content } = message.transaction;
     for (; message.announced < recipients.length; message.announced++) {
       const key = (firstKey + message.announced) as SpoolKey;
-      if (!announce(shard.index, key, recipients[message.announced]!.queue, content.length)) return false;
+      const { announced } = message;
+      if (!announce(shard.index, key, recipients[announced]!.queue, content.length, announced)) return false;
       this.#promise(-1);
     }
     (counters[Counter.messagesReceived] as number) += recipients.length;

@@ -14,8 +14,8 @@ export interface ReplaySink {
   onSetAside?(key: SpoolKey): void;
   /** A row is about to be taken apart. */
   onBegin?(key: SpoolKey): void;
-  /** One waiting message. `dueMs` is steady wall clock, 0 for at once. */
-  onRow(key: SpoolKey, queue: string, size: number, attempts: number, dueMs: number): void;
+  /** One waiting message. `dueMs` is steady wall clock, 0 for at once; `nth` its place among those that share its body. */
+  onRow(key: SpoolKey, queue: string, size: number, attempts: number, dueMs: number, nth: number): void;
 }
 
 /** What the scan changes in its shard. */
@@ -154,7 +154,8 @@ export class Replay {
     }
     if (key <= this.#reportAfter) return;
     this.reported++;
-    this.#sink.onRow(key, readQueue(entry.value, header), header.size, header.attempts, header.dueMs);
+    const { size, attempts, dueMs, bodyKey } = header;
+    this.#sink.onRow(key, readQueue(entry.value, header), size, attempts, dueMs, key - bodyKey);
   }
 
   #bodyExists(bodyKey: number, key: number, hasBody: boolean): boolean {

@@ -206,12 +206,13 @@ export class Shard implements ReplayTarget {
   /**
    * Reads a message for delivery. A damaged one is moved to quarantine on the spot (`onQuarantined`) and `damaged` is
    * returned; `failed` leaves it where it is.
+   * @param alike a message whose content this one may share; it is not read again then.
    */
-  read(key: SpoolKey): SpooledMessage | Unreadable {
+  read(key: SpoolKey, alike: SpooledMessage | null = null): SpooledMessage | Unreadable {
     const recent = this.deferred?.get(key) ?? this.#recent.get(key);
     if (recent !== undefined) return recent;
     if (this.#setAside.has(key)) return SET_ASIDE;
-    const found = tryReadMessage(this.#store, key);
+    const found = tryReadMessage(this.#store, key, alike);
     if (found.kind === "damaged" && !this.quarantine(key, found.reason)) {
       return { kind: "failed", reason: `damaged, and quarantine cannot be written: ${found.reason}` };
     }

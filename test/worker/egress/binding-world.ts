@@ -13,6 +13,9 @@ import { ChildServer } from "../../support/child-server.js";
 import { type LogRecord, makeDir, readLog, removeDir, until, writeConfig } from "../../support/server.js";
 import { connectAndGreet } from "../../support/smtp-client.js";
 
+/** Each recipient has a connection of its own. */
+const SINGLY = '["default"]\nmax_recipients_per_batch = 1\n';
+
 const V4_SOURCES = 60;
 const V6_SOURCES = 30;
 
@@ -77,7 +80,7 @@ async function addresses(): Promise<void> {
   writeConfig(dir, {
     to: "127.0.0.1:9",
     more: `${tables("four", v4)}${tables("six", v6)}`,
-    shaping: '["default"]\nmax_ready = 5000\n',
+    shaping: '["default"]\nmax_ready = 5000\nmax_recipients_per_batch = 1\n',
   });
   const path = join(dir, "hikyaku.toml");
   const text = readFileSync(path, "utf8").replace(/\[\[queue\]\]\nprotocol[^\n]*\n/, "");
@@ -117,7 +120,7 @@ async function unplumbed(): Promise<void> {
     },
   ];
   const queue = 'egress_pool = "main"\nretry_interval = "1s"';
-  writeConfig(dir, { to: `10.77.1.1:${to.port}`, queue, more: tables("main", pair) });
+  writeConfig(dir, { to: `10.77.1.1:${to.port}`, queue, shaping: SINGLY, more: tables("main", pair) });
   const server = await ChildServer.start(dir);
   await send(server, "c.example", 50);
   await until(() => records("Delivery").length === 50, "all by the other source");
@@ -146,7 +149,12 @@ async function freeBind(): Promise<void> {
   const to = await sink("fd77:1::1");
   const suspend = 'suspend_when_unplumbed = { trigger = "Immediate", duration = "1h" }';
   const source = { name: "late", address: "fd77::3", more: `free_bind = true\n${suspend}` };
-  writeConfig(dir, { to: `[fd77:1::1]:${to.port}`, queue: 'egress_pool = "main"', more: tables("main", [source]) });
+  writeConfig(dir, {
+    to: `[fd77:1::1]:${to.port}`,
+    queue: 'egress_pool = "main"',
+    shaping: SINGLY,
+    more: tables("main", [source]),
+  });
   const server = await ChildServer.start(dir);
   await send(server, "c.example", 1);
   const connecting = (): boolean => execFileSync("ss", ["-Htn", "state", "syn-sent"]).toString().includes("fd77::3");
@@ -171,7 +179,7 @@ async function thousands(): Promise<void> {
     queue: 'egress_pool = "main"',
     durability: "committed",
     more: tables("main", [{ name: "only", address: "10.77.0.1" }]),
-    shaping: `["default"]\nconnection_limit = ${connections}\nmax_ready = 10000\n`,
+    shaping: `["default"]\nconnection_limit = ${connections}\nmax_ready = 10000\nmax_recipients_per_batch = 1\n`,
   });
   const server = await ChildServer.start(dir);
   let most = 0;
@@ -202,7 +210,8 @@ async function noPortsLeft(): Promise<void> {
     to: `10.77.1.1:${to.port}`,
     queue: 'egress_pool = "main"\nretry_interval = "1s"',
     more: tables("main", [{ name: "only", address: "10.77.0.1", more: suspend }]),
-    shaping: '["default"]\nconnection_limit = 200\nconsecutive_connection_failures_before_delay = 1000\n',
+    shaping:
+      '["default"]\nconnection_limit = 200\nconsecutive_connection_failures_before_delay = 1000\nmax_recipients_per_batch = 1\n',
   });
   const server = await ChildServer.start(dir);
   writeFileSync("/proc/sys/net/ipv4/ip_local_port_range", "40000 40049");

@@ -11,6 +11,7 @@ import { EgressSession } from "../../../src/worker/egress/session.js";
 import type { SettledEnd } from "../../../src/worker/egress/session-host.js";
 import { TlsDesk } from "../../../src/worker/egress/tls/desk.js";
 import type { Fate } from "../../../src/worker/egress/verdict.js";
+import type { SpooledMessage } from "../../../src/worker/spool/envelope.js";
 import { message } from "../../smtp/client-harness.js";
 
 /** A connection without a network: what was written to it, and the handler that the session gave it. */
@@ -63,12 +64,37 @@ export class FakeConnection implements Connection {
   }
 }
 
+/** A message as it would be read. */
+export function spooled(key: SpoolKey, { content, sender }: OutgoingMessage): SpooledMessage {
+  const reception = {
+    protocol: "ESMTP",
+    ehlo: null,
+    receivedFrom: null,
+    receivedVia: null,
+    sessionId: null,
+    durability: "flushed",
+  } as const;
+  const envelope = { sender, recipient: "to@b.example", queue: "b.example", reception, meta: null };
+  return { kind: "message", key, envelope, content, hold: null, bodyKey: key, flags: 0, attempts: 0, dueMs: 0 };
+}
+
 /** A session with as many addresses as asked for, and all that it did. */
 export class SessionWorld {
   readonly clock = new ManualClock();
   readonly connections: FakeConnection[] = [];
   readonly fates: Fate[] = [];
   readonly ends: SettledEnd[] = [];
+  /** Rows, in the order in which they were settled. */
+  readonly settled: number[] = [];
+  /** What was said of BDAT. */
+  readonly chunks: string[] = [];
+  /** Failures that were not the end of an attempt. */
+  readonly failures: string[] = [];
+  mayChunk = true;
+  /** The addresses are never found. */
+  neverPlans = false;
+  /** Recipients have their row's number in their address. */
+  #named = false;
   readonly session: EgressSession;
   overs = 0;
 
@@ -104,10 +130,25 @@ export class SessionWorld {
         return connection;
       },
       security: (session, target, clear) => desk.security(session.path, target, clear, (act) => act()),
-      plan: (_session, done) => done({ kind: "plan", targets }),
-      load,
+      plan: (_session, done) => {
+        if (!this.neverPlans) done(addresses === 0 ? { kind: "none" } : { kind: "plan", targets });
+      },
+      load: (_session, batch) => {
+        const one = load();
+        for (const assigned of batch) assigned.loaded = spooled(assigned.key, one);
+        const recipients = batch.map(({ row }) => (this.#named ? `to${row}@b.example` : "to@b.example"));
+        return { ...one, recipients };
+      },
       up() {},
-      settled: (_session, _assigned, fate, end) => {
+      mayChunk: () => this.mayChunk,
+      chunked: (_target, how) => {
+        this.chunks.push(how);
+      },
+      failedOnce: (_session, _assigned, response) => {
+        this.failures.push(response.content);
+      },
+      settled: (_session, assigned, fate, end) => {
+        this.settled.push(assigned.row);
         this.fates.push(fate);
         this.ends.push(end);
       },
@@ -124,8 +165,17 @@ export class SessionWorld {
     return connection;
   }
 
-  give(row = 1): boolean {
-    return this.session.give({ row: row as Row, shard: 0 as ShardIndex, key: row as SpoolKey, attempts: 0 });
+  give(row = 1, more = false): boolean {
+    const key = row as SpoolKey;
+    return this.session.give({ row: row as Row, shard: 0 as ShardIndex, key, attempts: 0, more, loaded: null });
+  }
+
+  /** The one transaction of these recipients, given as the scheduler does. */
+  giveAll(rows: readonly number[]): void {
+    this.#named = true;
+    rows.forEach((row, i) => {
+      assert.ok(this.give(row, i < rows.length - 1));
+    });
   }
 
   /** Lets time pass, with a sweep every quarter of a second, until `done` or so long. Returns how long it was. */

@@ -24,7 +24,7 @@ function at(stage: Stage, answer: Answer, othersAccepted = false): RecipientResu
 }
 
 function result(one: RecipientResult, end: SessionEnd | null = null, untried = false): TransactionResult {
-  return { recipients: [one], end, untried };
+  return { recipients: [one], end, untried, chunked: one.stage === "bdat" };
 }
 
 const TIMEOUT: Answer = { kind: "timeout", afterMs: 300_000 };
@@ -103,7 +103,11 @@ test("a guess about too many recipients is made once; an enhanced code is believ
 
 test("refused by ourselves: bounced, also when the session was lost before the others were tried", () => {
   const refused = at("rcptTo", { kind: "refused", code: 554, enhanced: [5, 6, 7], text: "no" });
-  const { fates } = judge({ recipients: [refused, at("rset", CLOSED)], end: "closed", untried: true }, USUAL, false);
+  const { fates } = judge(
+    { recipients: [refused, at("rset", CLOSED)], end: "closed", untried: true, chunked: false },
+    USUAL,
+    false,
+  );
   assert.deepEqual(fates, [
     {
       kind: "bounced",

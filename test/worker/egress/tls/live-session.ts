@@ -17,6 +17,7 @@ import { TlsDesk } from "../../../../src/worker/egress/tls/desk.js";
 import type { TlsFacts } from "../../../../src/worker/egress/tls/handshake.js";
 import type { Fate } from "../../../../src/worker/egress/verdict.js";
 import { message } from "../../../smtp/client-harness.js";
+import { spooled } from "../session-harness.js";
 
 const DAY_MS = 86_400_000;
 const nowMs = Date.now();
@@ -155,7 +156,14 @@ export class LiveWorld {
         },
         security: (one, target, clear) => this.desk.security(one.path, target, clear, (act) => act()),
         plan: (_, done) => done({ kind: "plan", targets }),
-        load: () => message({ content: contents[loaded++] ?? Buffer.alloc(0) }),
+        load: (_, batch) => {
+          const one = message({ content: contents[loaded++] ?? Buffer.alloc(0) });
+          for (const assigned of batch) assigned.loaded = spooled(assigned.key, one);
+          return one;
+        },
+        mayChunk: () => false,
+        chunked() {},
+        failedOnce() {},
         up() {},
         settled: (one, _assigned, fate) => note(one, fate),
         ended: (one) => this.#open.delete(one),
@@ -163,7 +171,8 @@ export class LiveWorld {
       this.#open.add(session);
       session.start();
       for (let row = 1; row <= contents.length; row++) {
-        session.give({ row: row as Row, shard: 0 as ShardIndex, key: row as SpoolKey, attempts: 0 });
+        const key = row as SpoolKey;
+        session.give({ row: row as Row, shard: 0 as ShardIndex, key, attempts: 0, more: false, loaded: null });
       }
     });
   }
