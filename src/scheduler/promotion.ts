@@ -39,6 +39,8 @@ export class Promotion {
   /** The message that was made ready last, and its lane. */
   #before = 0;
   #beforeLane: Lane | null = null;
+  /** How many were made ready by one choice of a source: they make a transaction. */
+  #run = 0;
 
   constructor(core: Core, routes: Routes, disposal: Disposal, renewal: Renewal) {
     this.#core = core;
@@ -135,7 +137,8 @@ export class Promotion {
 
   #makeReady(row: Row, queue: ScheduledQueue, route: Route & { kind: "hosts" }): boolean {
     if (queue.pool.sources.length === 0) return this.#disposal.fail(row, NO_SOURCE, null, null);
-    const lane = this.#laneOfBefore(row, queue) ?? this.#laneWithRoom(queue, route);
+    const companion = this.#laneOfBefore(row, queue);
+    const lane = companion ?? this.#laneWithRoom(queue, route);
     if (lane === null) {
       park(this.#core, queue, this.#refused, this.#resumeMs);
       return false;
@@ -144,6 +147,7 @@ export class Promotion {
     this.#core.placement.makeReady(row, lane);
     this.#before = row;
     this.#beforeLane = lane;
+    this.#run = companion === null ? 1 : this.#run + 1;
     return true;
   }
 
@@ -154,7 +158,13 @@ export class Promotion {
     const { path } = lane;
     // The lane may be from before a new route or a new pool.
     const isOld = path.gone || queue.lanes[lane.index] !== lane;
-    if (isOld || pathSuspended(path, this.#core.nowMs) || !path.reserve()) return null;
+    if (
+      isOld ||
+      this.#run >= path.config.maxRecipientsPerBatch ||
+      pathSuspended(path, this.#core.nowMs) ||
+      !path.reserve()
+    )
+      return null;
     path.unreserve();
     return lane;
   }

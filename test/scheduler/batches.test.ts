@@ -95,3 +95,23 @@ test("those that a lost worker or a lost session had go back in their order", ()
   for (let rest = 0; world.port.deliveries.length === 0 && rest < 100; rest++) world.after(1000);
   assert.deepEqual(transactions(world), [keys]);
 });
+
+test("one choice of a source is for a whole transaction; recipients that go alone have one each", () => {
+  const run = (maxRecipientsPerBatch: number): number[] => {
+    const world = new Harness();
+    world.queues.set("a.example", { egressPool: "pair" });
+    world.pools.set("pair", [
+      { name: "one", weight: 1 },
+      { name: "two", weight: 1 },
+    ]);
+    world.paths.set("mx.a.example", { maxRecipientsPerBatch });
+    world.accept("a.example", 8, { together: true });
+    world.turns();
+    return [...world.scheduler.core.paths.all()].map(({ definition }) => {
+      const sessions = [...world.scheduler.core.sessions.all()].filter(({ path }) => path.definition === definition);
+      return sessions.reduce((sum, { hand }) => sum + hand.length, 0);
+    });
+  };
+  assert.deepEqual(run(100), [8]);
+  assert.deepEqual(run(4).sort(), [4, 4]);
+});
