@@ -33,7 +33,7 @@ async function metric(port: number, name: string): Promise<number> {
 /** Returns the server's memory in kB with so many connections open and idle. */
 async function run(limit: number): Promise<{ open: number; kb: number }> {
   const dir = mkdtempSync(join(tmpdir(), "hikyaku-idle-"));
-  const latencyMs = limit === FEW ? 0 : 20_000;
+  const latencyMs = limit === FEW ? 0 : 10_000;
   const profile = { ...DEFAULT_PROFILE, latencyMs, maxConnections: 20_000 };
   const sink = await startSink({ host: "127.0.0.1", port: 0, profile });
   const ready = join(dir, "ready.json");
@@ -43,6 +43,7 @@ async function run(limit: number): Promise<{ open: number; kb: number }> {
 connection_limit = ${limit}
 max_deliveries_per_connection = 1000000
 max_recipients_per_batch = 1
+enable_rset = false
 max_ready = 100000
 idle_timeout = "1h"
 `,
