@@ -112,6 +112,8 @@ export class Server {
     await health.look();
     supervisor.start();
     loop.wake();
+    // Late, so that the pool's threads, which the first look at the disk begins, do not take the name over.
+    loadNative().nameThread("hk-scheduler");
     await startHttp(config, this.#parts, http, () => void this.stop());
     supervisor.listen();
     const everyone = loadNative().perThreadListeners ? config.threads.workers : 1;
