@@ -157,6 +157,7 @@ export class ServerParts {
       config,
       shared: this.shared,
       native: loadNative(),
+      nowMs: () => clock.monoMs(),
       notice: (line) => events.notice(line),
       scarce: () => router.forget(),
     });
