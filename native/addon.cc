@@ -14,7 +14,7 @@
 namespace hikyaku {
 
 /** Raised with every change of the calls, so that a build of another version is not taken; see src/native/addon.ts. */
-constexpr int32_t kFaceVersion = 4;
+constexpr int32_t kFaceVersion = 5;
 
 ThreadState::ThreadState(napi_env environment, uv_loop_t* event_loop) : env(environment), loop(event_loop) {
   napi_add_async_cleanup_hook(env, &ThreadState::CleanUp, this, &hook_);

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 #ifdef __GLIBC__
@@ -115,6 +116,7 @@ void DiskThread::Submit(DiskJob job) {
 }
 
 void DiskThread::Run() {
+  prctl(PR_SET_NAME, "hk-disk");
   std::unique_lock<std::mutex> lock(mutex_);
   for (;;) {
     work_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });

@@ -7,12 +7,12 @@
  * When full nothing here grows
  * On failure a start that fails undoes what it did and throws the fault; a fault later is reported and the server goes on
  *
- *     start: spool lock ▸ ports ▸ log segment ▸ notes of the last run ▸ sink (sandbox) ▸ scheduler ▸ workers ▸ HTTP ▸ SMTP
+ *     start: spool lock ▸ ports ▸ node's id ▸ log segment ▸ notes of the last run ▸ sink (sandbox) ▸ scheduler ▸ workers ▸ HTTP ▸ SMTP
  *     stop:  no new mail ▸ deliveries under way ▸ workers ▸ sink ▸ log ▸ HTTP ▸ ports ▸ lock
  *
  * HTTP ends late, so that whoever watches a stop is told "stopping" until mail and log are safe.
  */
-import { closeListeners, type HttpListener } from "./admin/http-listener.js";
+import { closeListeners, type HttpListener, tryHttpPort } from "./admin/http-listener.js";
 import { SystemClock } from "./base/clock.js";
 import { Fault, messageOf } from "./base/fault.js";
 import { Undo } from "./base/undo.js";
@@ -58,10 +58,12 @@ export class Server {
   static async start(written: CompiledConfig, events: ServerEvents): Promise<Server> {
     const undo = new Undo();
     try {
+      undo.push(lockSpool(loadNative(), written.spool.path));
+      checkFileLimit(written);
+      const ports = await reservePorts(loadNative(), written.smtpListeners, undo);
+      // Before anything is made that stays: a start that fails at a port leaves no trace.
+      for (const listener of written.httpListeners) await tryHttpPort(listener);
       const config = withNodeId(written);
-      undo.push(lockSpool(loadNative(), config.spool.path));
-      checkFileLimit(config);
-      const ports = await reservePorts(loadNative(), config.smtpListeners, undo);
       const http: HttpListener[] = [];
       undo.push(() => closeListeners(http));
       const segments = await openLog(config.log, (line) => events.notice(line), undo);
@@ -112,6 +114,8 @@ export class Server {
     await health.look();
     supervisor.start();
     loop.wake();
+    // Late, so that the pool's threads, which the first look at the disk begins, do not take the name over.
+    loadNative().nameThread("hk-scheduler");
     await startHttp(config, this.#parts, http, () => void this.stop());
     supervisor.listen();
     const everyone = loadNative().perThreadListeners ? config.threads.workers : 1;

@@ -10,73 +10,18 @@ import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { ShardIndex } from "../../src/base/brands.js";
-import { SystemClock } from "../../src/base/clock.js";
-import { Shard } from "../../src/worker/spool/shard.js";
+import { type Filling, fillSpool } from "../../test/support/fill-spool.js";
 
-const DAY_MS = 86_400_000;
-const RECIPIENTS_PER_BATCH = 500;
 const DOMAINS = 1000;
 const main = new URL("../../src/cli/main.js", import.meta.url).pathname;
 
 const countAt = process.argv.indexOf("--count");
 const count = countAt < 0 ? 1_000_000 : Number(process.argv[countAt + 1]);
 
-async function fill(spoolPath: string): Promise<void> {
-  const clock = new SystemClock();
-  const shard = Shard.open({
-    spoolPath,
-    shard: 0 as ShardIndex,
-    durability: "committed",
-    clock,
-    events: {
-      onRemoved() {},
-      onBatch() {},
-      onWritten() {},
-      onQuarantined() {},
-      onFault: (_shard, fault) => Promise.reject(fault),
-    },
-    recentBytes: 0,
-    syncIntervalMs: 60_000,
-    check: false,
-  });
-  const content = Buffer.from("Subject: waiting\r\n\r\nThis message waits.\r\n");
-  const reception = {
-    protocol: "ESMTP",
-    ehlo: "client.example",
-    receivedFrom: "127.0.0.1:4711",
-    receivedVia: "127.0.0.1:2025",
-    sessionId: "00000000-0000-4000-8000-000000000000",
-    durability: "committed" as const,
-  };
-  for (let made = 0; made < count; ) {
-    await new Promise<void>((resolve, reject) => {
-      let open = RECIPIENTS_PER_BATCH;
-      for (let i = 0; i < RECIPIENTS_PER_BATCH; i++, made++) {
-        const domain = `d${made % DOMAINS}.example`;
-        const transaction = {
-          firstKey: shard.newKeys(1),
-          content,
-          sender: "sender@x.example",
-          recipients: [{ recipient: `recipient-${made}@${domain}`, queue: domain }],
-          reception,
-          meta: null,
-          flags: 0,
-          dueMs: clock.steadyMs() + DAY_MS,
-          forceFlush: false,
-          hold: null,
-          deferred: false,
-        };
-        shard.storeTransaction(transaction, {
-          onStored: (fault) => {
-            if (fault !== null) reject(fault);
-            else if (--open === 0) resolve();
-          },
-        });
-      }
-    });
-  }
-  await shard.close();
+/** A message of one of many domains, due in a day. */
+function filling(at: number): Filling {
+  const queue = `d${at % DOMAINS}.example`;
+  return { recipient: `recipient-${at}@${queue}`, queue, due: false };
 }
 
 interface Memory {
@@ -142,7 +87,7 @@ listen = "127.0.0.1:0"
   process.stdout.write(
     `empty spool: ready in ${empty.seconds.toFixed(2)} s, ${empty.memory.anonymousKb} kB anonymous, ${empty.memory.fileKb} kB file\n`,
   );
-  await fill(join(dir, "var", "spool"));
+  await fillSpool(join(dir, "var", "spool"), count, filling);
   const full = await run(dir, count);
   process.stdout.write(
     `${count} waiting messages: listening in ${full.listening.toFixed(2)} s, all loaded in ${full.seconds.toFixed(2)} s, ` +

@@ -7,14 +7,15 @@
  * Prints how long turns took, while filling and in the mix, and the resident bytes per message.
  */
 import { parseArgs } from "node:util";
-import type { PathId, QueueRef, Row, SessionId, ShardIndex, SpoolKey, WorkerIndex } from "../../src/base/brands.js";
+import type { QueueRef, Row, SessionId, ShardIndex, SpoolKey } from "../../src/base/brands.js";
 import { ManualClock } from "../../src/base/clock.js";
 import { SeededRandom } from "../../src/base/random.js";
 import { OutcomeFlag, OutcomeKind, SessionChange } from "../../src/protocol/layout/frames.js";
 import { SpoolKeys } from "../../src/protocol/message-id.js";
-import type { Policy, Router, WorkerEvents, WorkerPort } from "../../src/scheduler/ports.js";
+import type { WorkerEvents } from "../../src/scheduler/ports.js";
 import { Scheduler } from "../../src/scheduler/scheduler.js";
 import { pathConfig, queueConfig } from "../../test/scheduler/support.js";
+import { numberedSites, onePolicy, TypedPort } from "../scheduler-parts.js";
 
 const { values } = parseArgs({
   options: {
@@ -36,47 +37,10 @@ const NEW_PER_TURN = 40;
 // Waiting longer than the queue's back-off is not believed of a message.
 const queue = queueConfig({ retryIntervalMs: 2 * Math.max(SPREAD_MS, 3_600_000) });
 const path = pathConfig({ connectionLimit: 4, maxDeliveriesPerConnection: 1000, idleTimeoutMs: 60_000 });
-const policy: Policy = {
-  queue: () => queue,
-  path: () => path,
-  pool: (name) => ({ name, entries: [{ name: "unspecified", weight: 1 }] }),
-  source: (name) => ({
-    name,
-    sourceAddress: null,
-    ehloDomain: null,
-    remotePort: null,
-    proxy: null,
-    freeBind: false,
-    suspendWhenUnplumbed: null,
-    suspendWhenProxyUnhealthy: null,
-  }),
-};
-const router: Router = {
-  route(name, _config, answer) {
-    const site = `site${Number(/\d+/.exec(name.domain)?.[0]) % SITES}`;
-    answer({
-      kind: "hosts",
-      site,
-      key: site,
-      hosts: [],
-      explicit: false,
-      sts: "none",
-      secure: false,
-      ttlMs: Number.POSITIVE_INFINITY,
-    });
-  },
-};
-
-/** Takes what it is told into typed arrays, answers at the next drain. */
-class MixPort implements WorkerPort {
-  readonly index = 0 as WorkerIndex;
+/** New mail, waiting or due at once; one in ten attempts fails for now, one in a hundred bounces. */
+class MixPort extends TypedPort {
   readonly #clock: ManualClock;
   readonly #keys = new SpoolKeys(0);
-  readonly #rows = new Uint32Array(RING);
-  readonly #sessions = new Uint32Array(RING);
-  #deliveries = 0;
-  readonly #gone = new Uint32Array(RING * 4);
-  #goneCount = 0;
   #tried = 0;
   #next = 0;
   delivered = 0;
@@ -86,36 +50,25 @@ class MixPort implements WorkerPort {
   toAnnounce = 0;
 
   constructor(clock: ManualClock) {
+    super(0, RING);
     this.#clock = clock;
   }
 
-  room(): number {
-    return RING - this.#deliveries;
-  }
-  roomForRare(): boolean {
+  protected override attempt(sink: WorkerEvents, row: Row, session: SessionId): boolean {
+    this.#tried++;
+    sink.session(this.index, session, SessionChange.up);
+    if (this.#tried % 10 === 0) {
+      sink.outcome(this.index, row, session, OutcomeKind.transient, 0, 451);
+      return false;
+    }
+    const kind = this.#tried % 100 === 1 ? OutcomeKind.bounced : OutcomeKind.delivered;
+    sink.outcome(this.index, row, session, kind, OutcomeFlag.removing, 250);
+    this.delivered++;
     return true;
   }
-  definePath(): void {}
-  forgetPath(_id: PathId): void {}
-  open(): void {}
-  close(): void {}
-  reschedule(): void {}
-  dispose(): void {}
-  setAside(): void {}
-  publish(): void {}
 
-  deliver(session: SessionId, row: Row): void {
-    const at = this.#deliveries++;
-    this.#rows[at] = row;
-    this.#sessions[at] = session;
-  }
-
-  retire(row: Row): void {
-    this.#gone[this.#goneCount++] = row;
-  }
-
-  drain(sink: WorkerEvents, max: number): number {
-    let frames = this.#answer(sink);
+  protected override announce(sink: WorkerEvents, max: number, said: number): number {
+    let frames = said;
     for (let i = 0; i < this.perDrain && frames < max - 1 && this.toAnnounce > 0; i++, frames++) {
       this.toAnnounce--;
       // A step that is prime to the number of queues: neighbours in time are of different queues.
@@ -127,29 +80,6 @@ class MixPort implements WorkerPort {
       sink.accepted(this.index, 0 as ShardIndex, key, ref, 4096, this.waiting ? 1 : 0, dueMs, 0);
     }
     return frames;
-  }
-
-  #answer(sink: WorkerEvents): number {
-    const gone = this.#goneCount;
-    for (let at = 0; at < gone; at++) sink.retired(this.index, this.#gone[at] as Row);
-    this.#goneCount = 0;
-    const answers = this.#deliveries;
-    this.#deliveries = 0;
-    for (let at = 0; at < answers; at++) {
-      const row = this.#rows[at] as Row;
-      const session = this.#sessions[at] as SessionId;
-      this.#tried++;
-      sink.session(this.index, session, SessionChange.up);
-      if (this.#tried % 10 === 0) {
-        sink.outcome(this.index, row, session, OutcomeKind.transient, 0, 451);
-        continue;
-      }
-      const kind = this.#tried % 100 === 1 ? OutcomeKind.bounced : OutcomeKind.delivered;
-      sink.outcome(this.index, row, session, kind, OutcomeFlag.removing, 250);
-      this.#gone[this.#goneCount++] = row;
-      this.delivered++;
-    }
-    return gone + answers;
   }
 }
 
@@ -166,8 +96,8 @@ const port = new MixPort(clock);
 const scheduler = new Scheduler({
   clock,
   random: new SeededRandom(1),
-  policy,
-  router,
+  policy: onePolicy(queue, path),
+  router: numberedSites(SITES),
   maxMessages: count + 1_000_000,
   shards: [[0 as ShardIndex]],
   ports: [port],

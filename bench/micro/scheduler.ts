@@ -10,15 +10,15 @@
  *   scheduler: domains         each message is of a domain of its own, of which there are ever more
  *   scheduler: waiting         resident bytes for each of a million messages that wait for their next attempt
  */
-import type { PathId, QueueRef, Row, SessionId, ShardIndex, SpoolKey, WorkerIndex } from "../../src/base/brands.js";
+import type { QueueRef, Row, SessionId, ShardIndex, SpoolKey } from "../../src/base/brands.js";
 import { ManualClock } from "../../src/base/clock.js";
 import { SeededRandom } from "../../src/base/random.js";
-import type { PoolConfig } from "../../src/config/compiled.js";
 import { OutcomeFlag, OutcomeKind, SessionChange } from "../../src/protocol/layout/frames.js";
 import { SpoolKeys } from "../../src/protocol/message-id.js";
-import type { Policy, Router, WorkerEvents, WorkerPort } from "../../src/scheduler/ports.js";
+import type { WorkerEvents } from "../../src/scheduler/ports.js";
 import { Scheduler } from "../../src/scheduler/scheduler.js";
 import { pathConfig, queueConfig } from "../../test/scheduler/support.js";
+import { numberedSites, onePolicy, TypedPort } from "../scheduler-parts.js";
 
 const MESSAGES = 1_000_000;
 const QUEUES = 100;
@@ -29,41 +29,8 @@ const RING = 16_384;
 
 const queue = queueConfig();
 const path = pathConfig({ connectionLimit: 8, maxDeliveriesPerConnection: 1e9, idleTimeoutMs: 1e12 });
-const pool: PoolConfig = { name: "unspecified", entries: [{ name: "unspecified", weight: 1 }] };
-const policy: Policy = {
-  queue: () => queue,
-  path: () => path,
-  pool: () => pool,
-  source: (name) => ({
-    name,
-    sourceAddress: null,
-    ehloDomain: null,
-    remotePort: null,
-    proxy: null,
-    freeBind: false,
-    suspendWhenUnplumbed: null,
-    suspendWhenProxyUnhealthy: null,
-  }),
-};
-const router: Router = {
-  route(name, _config, answer) {
-    const site = `site${Number(name.domain.slice(1, 4)) % SITES}`;
-    answer({
-      kind: "hosts",
-      site,
-      key: site,
-      hosts: [],
-      explicit: false,
-      sts: "none",
-      secure: false,
-      ttlMs: Number.POSITIVE_INFINITY,
-    });
-  },
-};
-
-/** A port that remembers what it was told in typed arrays and answers at the next drain. */
-class BenchPort implements WorkerPort {
-  readonly index: WorkerIndex;
+/** Announces so many messages with each drain, and delivers all but one in `failEvery`. */
+class BenchPort extends TypedPort {
   /** Messages to announce, and how many with each drain. */
   toAnnounce = 0;
   perDrain = 512;
@@ -73,60 +40,24 @@ class BenchPort implements WorkerPort {
   newDomains = false;
   readonly #clock: ManualClock;
   readonly #keys = new SpoolKeys(0);
-  readonly #rows = new Uint32Array(RING);
-  readonly #sessions = new Uint32Array(RING);
-  readonly #owned = new Uint8Array(RING);
-  readonly #gone = new Uint32Array(RING * 2);
-  #deliveries = 0;
-  #goneCount = 0;
   #named = false;
-  #announced = 0;
   #tried = 0;
 
   constructor(index: number, clock: ManualClock) {
-    this.index = index as WorkerIndex;
+    super(index, RING);
     this.#clock = clock;
   }
 
-  room(): number {
-    return RING - this.#deliveries;
-  }
-  roomForRare(): boolean {
-    return true;
-  }
-  definePath(): void {}
-  forgetPath(_id: PathId): void {}
-  open(): void {}
-  close(): void {}
-  reschedule(): void {}
-  dispose(): void {}
-  setAside(): void {}
-  publish(): void {}
-
-  deliver(session: SessionId, row: Row, shard: ShardIndex): void {
-    const at = this.#deliveries++;
-    this.#rows[at] = row;
-    this.#sessions[at] = session;
-    this.#owned[at] = shard === (this.index as number) ? 1 : 0;
-  }
-
-  retire(row: Row): void {
-    this.#gone[this.#goneCount++] = row;
-  }
-
-  drain(sink: WorkerEvents, max: number): number {
+  protected override announce(sink: WorkerEvents, max: number, said: number): number {
     this.#name(sink);
-    let frames = this.#answer(sink);
-    for (; frames < max && this.toAnnounce > 0; frames++) {
-      if (this.#announced >= this.perDrain) break;
-      this.#announced++;
+    let frames = said;
+    for (let announced = 0; frames < max && this.toAnnounce > 0 && announced < this.perDrain; frames++, announced++) {
       this.toAnnounce--;
       const key: SpoolKey = this.#keys.next(this.#clock.steadyMs());
       const ref = (1 + (this.toAnnounce % (this.newDomains ? REFS : QUEUES))) as QueueRef;
       if (this.newDomains) sink.queueNamed(this.index, ref, `d${this.toAnnounce}.example`);
       sink.accepted(this.index, this.index as number as ShardIndex, key, ref, 1024, 0, 0, 0);
     }
-    this.#announced = 0;
     return Math.min(frames, max - 1);
   }
 
@@ -138,25 +69,14 @@ class BenchPort implements WorkerPort {
     }
   }
 
-  #answer(sink: WorkerEvents): number {
-    const gone = this.#goneCount;
-    for (let at = 0; at < gone; at++) sink.retired(this.index, this.#gone[at] as Row);
-    this.#goneCount = 0;
-    const count = this.#deliveries;
-    for (let at = 0; at < count; at++) {
-      const row = this.#rows[at] as Row;
-      const session = this.#sessions[at] as SessionId;
-      if (this.failEvery > 0 && ++this.#tried % this.failEvery === 0) {
-        sink.outcome(this.index, row, session, OutcomeKind.transient, 0, 451);
-        continue;
-      }
-      const owned = this.#owned[at] === 1;
-      sink.session(this.index, session, SessionChange.up);
-      sink.outcome(this.index, row, session, OutcomeKind.delivered, owned ? OutcomeFlag.removing : 0, 250);
-      if (owned) this.#gone[this.#goneCount++] = row;
+  protected override attempt(sink: WorkerEvents, row: Row, session: SessionId, owned: boolean): boolean {
+    if (this.failEvery > 0 && ++this.#tried % this.failEvery === 0) {
+      sink.outcome(this.index, row, session, OutcomeKind.transient, 0, 451);
+      return false;
     }
-    this.#deliveries = 0;
-    return gone + count;
+    sink.session(this.index, session, SessionChange.up);
+    sink.outcome(this.index, row, session, OutcomeKind.delivered, owned ? OutcomeFlag.removing : 0, 250);
+    return owned;
   }
 }
 
@@ -172,8 +92,8 @@ function setup(workers: number): Setup {
   const scheduler = new Scheduler({
     clock,
     random: new SeededRandom(1),
-    policy,
-    router,
+    policy: onePolicy(queue, path),
+    router: numberedSites(SITES),
     maxMessages: 10_000_000,
     shards: ports.map((port) => [port.index as number as ShardIndex]),
     ports,

@@ -6,6 +6,8 @@
  * When full connections over the bound are closed at once; bodies of 1 MiB, headers of 16 KiB, requests of 30 s
  * On failure a port in use is a fault at start; a failing request gets 500 and nothing else suffers
  */
+import { once } from "node:events";
+import { createServer } from "node:net";
 import Fastify, { type FastifyInstance } from "fastify";
 import { errnoOf, Fault, messageOf } from "../base/fault.js";
 import type { HttpListenerConfig } from "../config/compiled.js";
@@ -63,6 +65,21 @@ export async function startHttpListener(
     port: bound?.port ?? config.listen.port,
     close: () => app.close(),
   };
+}
+
+/**
+ * Looks whether a listener could be started, and holds nothing: whoever comes in between finds the port closed, as before.
+ * @throws {Fault} as {@link startHttpListener}.
+ */
+export async function tryHttpPort(config: HttpListenerConfig): Promise<void> {
+  const probe = createServer();
+  try {
+    probe.listen({ host: config.listen.host, port: config.listen.port });
+    await once(probe, "listening");
+  } catch (error) {
+    throw listenFault(error, config);
+  }
+  await new Promise<void>((resolve) => probe.close(() => resolve()));
 }
 
 /** Closes listeners, one after the other. */

@@ -5,10 +5,11 @@
  * When full: as large as what its lines describe.
  * On failure: a file that cannot be read or written is told; writing is tried again with the next change.
  */
-import { mkdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { rename, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { errnoOf, messageOf } from "./fault.js";
+import { makeDirectories } from "./make-directories.js";
 
 /** Lines that are made in one go: far less than a millisecond's work. */
 const LINES_AT_ONCE = 200;
@@ -57,7 +58,7 @@ export class LinesFile {
     this.#writing = this.#writing.then(async () => {
       const next = `${this.#path}.new`;
       try {
-        mkdirSync(dirname(this.#path), { recursive: true });
+        makeDirectories(dirname(this.#path));
         await writeFile(next, inPieces(this.#lines()), { mode: 0o640, flush: true });
         await rename(next, this.#path);
       } catch (error) {

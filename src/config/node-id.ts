@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
-import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
+import { closeSync, fsyncSync, linkSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { causeOf, errnoOf, Fault, messageOf } from "../base/fault.js";
+import { makeDirectories } from "../base/make-directories.js";
 import type { CompiledConfig } from "./compiled.js";
 import { isUuid } from "./server-settings.js";
 
@@ -42,7 +43,7 @@ function keepNodeId(dataDir: string): string {
   const id = randomUUID();
   const temporary = `${path}.${id}`;
   try {
-    mkdirSync(dataDir, { recursive: true });
+    makeDirectories(dataDir);
     writeSynced(temporary, `${id}\n`);
     // A link, unlike a rename, fails when somebody else was first; and the file appears whole.
     linkSync(temporary, path);

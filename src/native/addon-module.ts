@@ -63,6 +63,8 @@ export interface AddonModule {
 
   // ── deaths.cc ────────────────────────────────────────────────────────────────────────────────────────────────────
   markDeaths(path: string, at: number): number;
+  ownLine(line: number): number;
+  nameThread(name: string): number;
 }
 
 /** Gets the result of each disk job; the last four are 0 unless free space was asked for. */
@@ -91,7 +93,7 @@ export const RowKind = {
 export const ROW_CELLS = 4;
 
 /** `kFaceVersion` of `native/addon.cc`. */
-const FACE_VERSION = 4;
+const FACE_VERSION = 5;
 
 /** Where the build puts the addon: `build/Release` of the nearest directory above that has a `package.json`. */
 export function addonPath(): string {

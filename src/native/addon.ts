@@ -148,6 +148,14 @@ export class AddonNative implements Native {
     throw new Fault("spool.unwritable", `cannot note deaths in ${path}: ${errno}`, { errno });
   }
 
+  ownLine(line: number): boolean {
+    return this.#addon.ownLine(line) === 0;
+  }
+
+  nameThread(name: string): boolean {
+    return this.#addon.nameThread(name) === 0;
+  }
+
   #releaser(fd: number): () => void {
     return once(() => this.#addon.releaseHeld(fd));
   }

@@ -68,10 +68,18 @@ export interface Native {
   /**
    * From now on a signal that ends this process for what it did itself (SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE, SIGTRAP;
    * not one that another process sent) first leaves its number, as a float64, at byte `at` of this file: a multiple of 8
-   * within its first page. The last file named counts, for all threads. False where that cannot be done (the stand-in).
+   * within its first page; and in the next one the line of the thread that did it (see {@link ownLine}): -1 for a thread
+   * without one, 0 where the signal was sent to the process as a whole. The last file named counts, for all threads. False
+   * where that cannot be done (the stand-in).
    * @throws {Fault} `spool.unwritable` when the file is not there or cannot be mapped.
    */
   markDeaths(path: string, at: number): boolean;
+
+  /** By which number, above 0, a crash of the calling thread is known. False where that cannot be done. */
+  ownLine(line: number): boolean;
+
+  /** What `top -H` and `perf` call the calling thread, up to 15 bytes. False where that cannot be done. */
+  nameThread(name: string): boolean;
 }
 
 /** What a file system has left. */

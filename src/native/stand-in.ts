@@ -103,6 +103,15 @@ export class StandIn implements Native {
     return false;
   }
 
+  ownLine(): boolean {
+    return false;
+  }
+
+  /** Threads are all called as the program is. */
+  nameThread(): boolean {
+    return false;
+  }
+
   trimMemory(): Promise<void> {
     return Promise.resolve();
   }

@@ -193,8 +193,8 @@ export type UpMessage =
   | { readonly kind: "mended"; readonly shard: ShardIndex }
   /** A shard was compacted or could not be; `left` more of this request follow from this worker. `request` 0: unasked. */
   | ({ readonly kind: "compacted"; readonly request: number; readonly left: number } & ShardCompaction)
-  /** The worker has noticed a fault that an operator must know. */
-  | { readonly kind: "fault"; readonly code: string; readonly message: string }
+  /** The worker has noticed a fault that an operator must know, perhaps of a shard. */
+  | { readonly kind: "fault"; readonly code: string; readonly message: string; readonly shard: ShardIndex | null }
   /** The worker writes this log segment now, and has reported all that it wrote in earlier ones. */
   | { readonly kind: "segmentInUse"; readonly segment: LogSegment }
   /** The queue numbers given so far are void; new ones follow from 1. */

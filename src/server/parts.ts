@@ -6,7 +6,7 @@
  * When full nothing here grows
  * On failure a worker that dies is told to everyone whom it concerns; what its log says is heard before it is replaced
  */
-import type { WorkerIndex } from "../base/brands.js";
+import type { ShardIndex, WorkerIndex } from "../base/brands.js";
 import { SystemClock } from "../base/clock.js";
 import { Fault } from "../base/fault.js";
 import { systemRandom } from "../base/random.js";
@@ -157,6 +157,7 @@ export class ServerParts {
       config,
       shared: this.shared,
       native: loadNative(),
+      nowMs: () => clock.monoMs(),
       notice: (line) => events.notice(line),
       scarce: () => router.forget(),
     });
@@ -198,7 +199,7 @@ export class ServerParts {
         if (!this.starting.isOver && message.code.startsWith("listen.")) {
           this.starting.failed(new Fault("listen.failed", message.message));
         }
-        this.#events.notice(`worker ${index}: ${message.code}: ${message.message}`);
+        this.#events.notice(`${whose(index, message.shard)}: ${message.code}: ${message.message}`);
         break;
       default:
         break;
@@ -214,4 +215,9 @@ export class ServerParts {
     this.loop.wake();
     return settled;
   }
+}
+
+/** What a fault is of, as all lines about the spool name it. */
+function whose(worker: number, shard: ShardIndex | null): string {
+  return shard === null ? `worker ${worker}` : `spool shard ${shard}`;
 }

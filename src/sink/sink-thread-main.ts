@@ -1,6 +1,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { assert } from "../base/assert.js";
 import { Fault, messageOf } from "../base/fault.js";
+import { loadNative } from "../native/load.js";
 import type { SinkOptions } from "./options.js";
 import { startSink } from "./sink.js";
 import type { SinkThreadHears, SinkThreadSays } from "./sink-thread.js";
@@ -10,6 +11,7 @@ async function main(): Promise<void> {
   const port = parentPort;
   assert(port !== null, "the sink's thread was not started as one");
   const say = (message: SinkThreadSays) => port.postMessage(message);
+  loadNative().nameThread("hk-sink");
   try {
     const options: SinkOptions = workerData;
     const sink = await startSink(options);

@@ -2,14 +2,14 @@ import { assert } from "../base/assert.js";
 import type { BufferPool } from "../base/buffer-pool.js";
 import { type Mailbox, NULL_SENDER } from "./address.js";
 import { CommandReader, endsGroup, Verb } from "./command.js";
-import { KeptInput } from "./kept-input.js";
-import { LineEvent, LineReader } from "./line-reader.js";
+import type { LineReader } from "./line-reader.js";
 import type { Reply } from "./reply.js";
 import { Incoming } from "./server-incoming.js";
+import { ServerInput } from "./server-input.js";
 import { ServerOutput } from "./server-output.js";
 import { Question } from "./server-question.js";
 import * as say from "./server-replies.js";
-import { MAX_ERRORS_IN_ROW, type ServerSettings, TLS_HANDSHAKE } from "./server-settings.js";
+import { MAX_ERRORS_IN_ROW, type ServerSettings } from "./server-settings.js";
 import { type ServerHost, type ServerPhase, Transaction } from "./server-transaction.js";
 
 /**
@@ -21,7 +21,7 @@ import { type ServerHost, type ServerPhase, Transaction } from "./server-transac
  *                       deciding ─ answer ─────────▲
  *
  * Runs on: a worker, one per connection in.
- * Owns: the session's state, its transaction, its content (`Incoming`), and input that came while it waited.
+ * Owns: the session's state, its transaction, its content (`Incoming`) and its input (`ServerInput`).
  * When full: input beyond the pause mark sets `paused`; beyond its ceiling the session ends with 421.
  * On failure: whatever a peer sends is answered, never thrown. A call that the host must not make is a Panic.
  *
@@ -40,15 +40,13 @@ export class ServerMachine {
   readonly #settings: ServerSettings;
   readonly #host: ServerHost;
   readonly #output: ServerOutput;
-  readonly #lines = new LineReader();
   readonly #incoming: Incoming;
   readonly #question = new Question();
-  readonly #kept = new KeptInput();
+  readonly #input: ServerInput;
   #phase: ServerPhase = "greeting";
   /** MAIL was accepted. */
   #open = false;
   #errors = 0;
-  #running = false;
   #stopping = false;
   #peerEnded = false;
 
@@ -57,6 +55,13 @@ export class ServerMachine {
     this.#host = host;
     this.#output = new ServerOutput(host, this.transaction);
     this.#incoming = new Incoming(settings, pool);
+    this.#input = new ServerInput({
+      phase: () => this.#phase,
+      line: (lines, more) => this.#runLine(lines, more),
+      wrongLine: (reply) => this.#error(reply, null),
+      content: (buffer, start, end) => this.#readContent(buffer, start, end),
+      end: (reply) => this.#endWith(reply, null),
+    });
   }
 
   /** Where the session stands. */
@@ -66,12 +71,12 @@ export class ServerMachine {
 
   /** Too much input waits: stop reading from the connection until this is false again (look after `answer` and `finish`). */
   get paused(): boolean {
-    return this.#kept.isHigh;
+    return this.#input.isHigh;
   }
 
   /** A command line has begun to come in and is not whole yet. */
   get inLine(): boolean {
-    return this.#phase === "commands" && this.#lines.inLine;
+    return this.#phase === "commands" && this.#input.inLine;
   }
 
   /** Says 220. Until then, whoever speaks is sent away. */
@@ -87,7 +92,7 @@ export class ServerMachine {
   feed(buffer: Buffer, start: number, end: number): void {
     if (start >= end || this.#phase === "closed") return;
     if (this.#phase === "greeting") this.#endWith(say.SPOKE_FIRST, null);
-    else this.#run(buffer, start, end);
+    else this.#input.run(buffer, start, end);
     this.#output.flush();
   }
 
@@ -138,34 +143,11 @@ export class ServerMachine {
     this.#end();
   }
 
-  /** The loop: reads until the input is used up, or the session waits (then the rest is kept) or ends. */
-  #run(buffer: Buffer, start: number, end: number): void {
-    this.#running = true;
-    let at = start;
-    while (at < end && this.#phase !== "closed") {
-      if (this.#phase === "commands") {
-        at = this.#readCommand(buffer, at, end);
-      } else if (this.#phase === "content") {
-        at = this.#readContent(buffer, at, end);
-      } else {
-        if (!this.#kept.add(buffer, at, end)) this.#endWith(say.INPUT_FLOOD, null);
-        break;
-      }
-    }
-    this.#running = false;
-  }
-
   /** Goes on with what came while the session waited. */
   #resume(): void {
     // Called from inside a callback: the loop that called back goes on by itself.
-    if (this.#running) return;
-    const kept = this.#kept;
-    if (this.#isReading() && kept.octets > 0) {
-      const { buffer, start, end } = kept;
-      kept.lend();
-      this.#run(buffer, start, end);
-      kept.takeBack();
-    }
+    if (this.#input.running) return;
+    if (this.#isReading()) this.#input.runKept();
     if (this.#peerEnded && this.#isReading()) this.#close();
     else this.#output.flush();
   }
@@ -174,41 +156,19 @@ export class ServerMachine {
     return this.#phase === "commands" || this.#phase === "content";
   }
 
-  #readCommand(buffer: Buffer, at: number, end: number): number {
-    const lines = this.#lines;
-    if (buffer[at] === TLS_HANDSHAKE && !lines.inLine) {
-      this.#endWith(say.NOT_SMTP, null);
-      return end;
-    }
-    switch (lines.next(buffer, at, end)) {
-      case LineEvent.line:
-        this.#runLine(lines.at < end);
-        break;
-      case LineEvent.tooLong:
-        this.#error(say.LINE_TOO_LONG, null);
-        break;
-      case LineEvent.bare:
-        this.#endWith(say.BARE_LINE_END, null);
-        break;
-      case LineEvent.flood:
-        this.#endWith(say.LINE_FLOOD, null);
-    }
-    return lines.at;
-  }
-
-  /** One command line, which the line reader holds. `more` tells that further input is here already. */
-  #runLine(more: boolean): void {
-    const refusal = commands.read(this.#lines);
+  /** See `InputUser.line`. */
+  #runLine(lines: LineReader, more: boolean): void {
+    const refusal = commands.read(lines);
     const verb = commands.verb;
     if (more && endsGroup(verb) && this.#settings.enforceGroups) {
-      this.#endWith(say.OUT_OF_STEP, this.#lines.forLog());
+      this.#endWith(say.OUT_OF_STEP, lines.forLog());
       return;
     }
     const error = refusal ?? this.#runCommand(verb);
     if (error === null) this.#errors = 0;
     // What follows these is no commands, and must not be run as such.
-    else if (verb === Verb.foreign || verb === Verb.chunk) this.#endWith(error, this.#lines.forLog());
-    else this.#error(error, this.#lines.forLog());
+    else if (verb === Verb.foreign || verb === Verb.chunk) this.#endWith(error, lines.forLog());
+    else this.#error(error, lines.forLog());
   }
 
   /** Runs a well-formed command; returns a refusal by the protocol, or null when it was answered or is being decided. */
@@ -298,7 +258,7 @@ export class ServerMachine {
   }
 
   #beginContent(): void {
-    if (this.#kept.octets > 0 && this.#settings.enforceGroups) {
+    if (this.#input.waiting > 0 && this.#settings.enforceGroups) {
       this.#endWith(say.OUT_OF_STEP, "DATA");
       return;
     }
@@ -373,7 +333,7 @@ export class ServerMachine {
 
   #end(): void {
     this.#phase = "closed";
-    this.#kept.clear();
+    this.#input.clear();
     if (this.#incoming.isLent) return;
     this.#incoming.clear();
     this.#clearTransaction();

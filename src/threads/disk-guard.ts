@@ -3,7 +3,8 @@
  *
  * Runs on   the main thread
  * Owns      a timer and what it saw last
- * When full below a limit of the configuration: `low` says so, clients hear 452, deliveries and removals go on
+ * When full below a limit of the configuration: `low` says so, clients hear 452, deliveries and removals go on; it ends a
+ *           twentieth above, so that a disk at the edge does not switch with every look
  * On failure a file system that cannot be asked changes nothing; it is reported once
  */
 import { faultOrder } from "../base/failpoints.js";
@@ -12,6 +13,8 @@ import type { FreeLimit, SpoolConfig } from "../config/compiled.js";
 import type { FreeSpace, Native } from "../native/binding.js";
 
 const CHECK_MS = 5000;
+/** Part of a limit that must be free for a shortage to be over. */
+const RECOVERED = 1.05;
 
 /** See the file's header. */
 export class DiskGuard {
@@ -40,7 +43,8 @@ export class DiskGuard {
     let low = faultOrder("disk.free")?.action === "low" ? "free space is low on order (HIKYAKU_FAULTS)" : null;
     for (const path of this.#paths) {
       try {
-        low ??= shortage(path, await this.#native.freeSpace(path), this.#limits);
+        const free = await this.#native.freeSpace(path);
+        low ??= shortage(path, free, this.#limits, this.#low === null ? 1 : RECOVERED);
       } catch (error) {
         low ??= `free space of ${path} cannot be read: ${messageOf(error)}`;
       }
@@ -57,22 +61,23 @@ export class DiskGuard {
   }
 }
 
-/** What of a file system is below its limit, in words, or null. */
-export function shortage(
+/** What of a file system is below so many times its limit, in words, or null. */
+function shortage(
   path: string,
   free: FreeSpace,
   limits: Pick<SpoolConfig, "minFreeSpace" | "minFreeInodes">,
+  times: number,
 ): string | null {
-  if (below(free.freeBytes, free.totalBytes, limits.minFreeSpace)) {
+  if (below(free.freeBytes, free.totalBytes, limits.minFreeSpace, times)) {
     return `${path} has ${Math.floor(free.freeBytes / 1_048_576)} MiB free, less than min_free_space`;
   }
   // Some file systems have no fixed number of inodes and say 0.
-  if (free.totalInodes > 0 && below(free.freeInodes, free.totalInodes, limits.minFreeInodes)) {
+  if (free.totalInodes > 0 && below(free.freeInodes, free.totalInodes, limits.minFreeInodes, times)) {
     return `${path} has ${free.freeInodes} inodes free, fewer than min_free_inodes`;
   }
   return null;
 }
 
-function below(free: number, total: number, limit: FreeLimit): boolean {
-  return "count" in limit ? free < limit.count : free < total * limit.fraction;
+function below(free: number, total: number, limit: FreeLimit, times: number): boolean {
+  return free < times * ("count" in limit ? limit.count : total * limit.fraction);
 }

@@ -3,7 +3,7 @@
  * their part of it from the shared flags and counters, and have a reply of its own for each.
  *
  * Runs on   the main thread
- * Owns      the guards of disk and memory, the bits of `SharedState.flags`, a timer, and which reasons it saw last
+ * Owns      the guards of disk and memory, the bits of `SharedState.flags`, a timer, and what was told of (`Restless`)
  * When full nothing here grows
  * On failure nothing can fail; what a guard cannot measure is its own matter
  */
@@ -15,6 +15,7 @@ import { clientRoom } from "../protocol/socket-limits.js";
 import type { DescriptorBudget } from "./descriptors.js";
 import { DiskGuard } from "./disk-guard.js";
 import { MemoryGuard, type MemoryLevel } from "./memory-guard.js";
+import { Restless } from "./restless.js";
 
 /** Reasons for taking no mail, in the order in which they are told. */
 export const SHED_REASONS = [
@@ -40,6 +41,8 @@ export interface HealthParts {
   readonly config: CompiledConfig;
   readonly shared: SharedState;
   readonly native: Native;
+  /** A clock that does not jump. */
+  readonly nowMs: () => number;
   readonly notice: (line: string) => void;
   readonly scarce: () => void;
 }
@@ -57,20 +60,19 @@ export interface HealthFigures {
 /** See the file's header. */
 export class Health {
   readonly #shared: SharedState;
-  readonly #notice: (line: string) => void;
   readonly #scarce: () => void;
   readonly #disk: DiskGuard;
   readonly #memory: MemoryGuard;
   readonly #timer: NodeJS.Timeout;
-  readonly #told = new Map<ShedReason, string>();
+  readonly #told: Restless<ShedReason | "low memory">;
   #starting = true;
   #diskLow: string | null = null;
   #descriptors: DescriptorBudget = UNLIMITED;
 
   /** @param parts `scarce` is told when memory gets low. */
-  constructor({ config, shared, native, notice, scarce }: HealthParts) {
+  constructor({ config, shared, native, nowMs, notice, scarce }: HealthParts) {
     this.#shared = shared;
-    this.#notice = notice;
+    this.#told = new Restless(nowMs, notice);
     this.#scarce = scarce;
     this.#disk = new DiskGuard(native, config.spool, [config.spool.path, config.log.dir], (low) => {
       this.#diskLow = low;
@@ -142,9 +144,7 @@ export class Health {
     this.#setFlag(ProcessFlag.memoryLow, level !== "enough");
     this.#setFlag(ProcessFlag.memoryFull, level === "full");
     this.#tell();
-    if (low === (level !== "enough")) return;
-    if (!low) this.#scarce();
-    this.#notice(low ? "memory is sufficient again" : `${this.#memoryText("low")}: caches are given up`);
+    if (!low && level !== "enough") this.#scarce();
   }
 
   #memoryText(how: string): string {
@@ -157,15 +157,11 @@ export class Health {
     for (const reason of SHED_REASONS) {
       if (reason === "stopping" || reason === "starting") continue;
       const why = this.#why(reason);
-      const before = this.#told.get(reason);
-      if (why !== null && before === undefined) {
-        this.#told.set(reason, why);
-        this.#notice(`no mail is accepted: ${why}`);
-      } else if (why === null && before !== undefined) {
-        this.#told.delete(reason);
-        this.#notice(OVER[reason]);
-      }
+      this.#told.look(reason, why === null ? null : `no mail is accepted: ${why}`, OVER[reason]);
     }
+    const isLow = (this.#shared.flags & ProcessFlag.memoryLow) !== 0;
+    const low = isLow ? `${this.#memoryText("low")}: caches are given up` : null;
+    this.#told.look("low memory", low, "memory is sufficient again");
   }
 
   #setFlag(bit: ProcessFlag, on: boolean): void {

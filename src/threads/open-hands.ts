@@ -23,7 +23,7 @@ export interface OpenHands {
 
 /**
  * Opens the notes. What is still noted from the last run was in hand when it ended, and counts as a strike: a full one when
- * the process died of itself, and left a sign of that, else a lesser one. A stop in order leaves no file. From here on this
+ * the process died of itself, and left a sign of that, and not of a crash on another thread; else a lesser one. A stop in order leaves no file. From here on this
  * process leaves such a sign too.
  */
 export async function openHands(
@@ -37,11 +37,12 @@ export async function openHands(
   const path = join(config.spool.path, "in-hand");
   const node = nodeDigits(config.node.nodeId);
   const { held: left, death } = leftIn(path, notice);
-  for (const held of left) {
-    const count = strikes.strike(held, death === 0 ? End.unknown : End.death);
-    const what = `a worker was ${doing(held.work)} message ${messageId(node, held.shard, held.key)}`;
-    const counted = death === 0 ? `perhaps not its doing, ${count} of 3` : `strike ${count}`;
-    notice(`the last run ${deathName(death)} while ${what}: ${counted}`);
+  for (const { note, guilty } of left) {
+    const count = strikes.strike(note, guilty ? End.death : End.unknown);
+    const what = `a worker was ${doing(note.work)} message ${messageId(node, note.shard, note.key)}`;
+    const counted = guilty ? `strike ${count}` : `perhaps not its doing, ${count} of 3`;
+    const elsewhere = death !== 0 && !guilty ? " on another thread" : "";
+    notice(`the last run ${deathName(death)}${elsewhere} while ${what}: ${counted}`);
   }
   undo.push(() => strikes.saved());
   await strikes.saved();
@@ -53,14 +54,25 @@ export async function openHands(
   return { hands, memory: memory instanceof SharedArrayBuffer ? memory : path, strikes, found: left.length };
 }
 
+/** A note of the last run, and whether the process died of its own doing, as far as is known in this worker's hands. */
+interface Left {
+  readonly note: Held;
+  readonly guilty: boolean;
+}
+
 /** What the last run had in hand, and how it died (see `Hands.death`). */
-function leftIn(path: string, notice: (line: string) => void): { held: readonly Held[]; death: number } {
+function leftIn(path: string, notice: (line: string) => void): { held: readonly Left[]; death: number } {
   try {
     const bytes = readFileSync(path);
     if (bytes.length < HANDS_BYTES) return { held: [], death: 0 };
     const left = new Hands(new Uint8Array(bytes).buffer);
-    const all = Array.from({ length: MAX_WORKERS }, (_, worker) => left.held(worker as WorkerIndex));
-    return { held: all.filter((held) => held !== null), death: left.death };
+    const { death, culprit } = left;
+    const held: Left[] = [];
+    for (let worker = 0; worker < MAX_WORKERS; worker++) {
+      const note = left.held(worker as WorkerIndex);
+      if (note !== null) held.push({ note, guilty: death !== 0 && (culprit === "unknown" || culprit === worker) });
+    }
+    return { held, death };
   } catch (error) {
     if (errnoOf(error) !== "ENOENT") notice(`what the last run had in hand is not known: ${messageOf(error)}`);
     return { held: [], death: 0 };

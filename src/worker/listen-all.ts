@@ -16,7 +16,7 @@ export async function listenAll(
       reports.message({ kind: "listening", listener: index, host, port });
     } catch (error) {
       const { code, message } = error instanceof Fault ? error : new Fault("listen.failed", messageOf(error));
-      reports.message({ kind: "fault", code, message });
+      reports.message({ kind: "fault", code, message, shard: null });
     }
   }
   reactor.requestTurn();

@@ -7,7 +7,7 @@
  * On failure a part that cannot be made throws, and the worker does not start; a fault later is told to the main thread
  */
 import { assert } from "../base/assert.js";
-import type { SessionId } from "../base/brands.js";
+import type { SessionId, ShardIndex } from "../base/brands.js";
 import { SystemClock } from "../base/clock.js";
 import { Fault } from "../base/fault.js";
 import { systemRandom } from "../base/random.js";
@@ -102,7 +102,7 @@ export class Parts {
         this.reports.message({ kind: "quarantined", shard, key, reason });
         this.decisions.quarantined(shard, key, reason, envelope);
       },
-      fault: (fault) => this.fault(fault),
+      fault: (shard, fault) => this.fault(fault, shard),
       reopening: (shard) => {
         this.reports.message({ kind: "reopening", shard });
         wake();
@@ -128,7 +128,7 @@ export class Parts {
       loaded: (shard, rows, quarantined, settled) =>
         this.reports.message({ kind: "loaded", shard, rows, quarantined, settled }),
       left: (shard, key) => this.reports.message({ kind: "left", shard, key }),
-      failed: (fault) => this.fault(fault),
+      failed: (shard, fault) => this.fault(fault, shard),
     });
     this.intake = this.#makeIntake();
     this.#names = new Names(config.dns, this.clock, this.#counters, this.#shared.histograms(1 + init.index), wake);
@@ -139,9 +139,9 @@ export class Parts {
     this.pressure = new Pressure({ ...limits, shrinkable }, this.clock.monoMs());
   }
 
-  /** Tells the main thread of a fault. */
-  fault(fault: Fault): void {
-    this.reports.message({ kind: "fault", code: fault.code, message: fault.message });
+  /** Tells the main thread of a fault, of a shard where it is known of which. */
+  fault(fault: Fault, shard: ShardIndex | null = null): void {
+    this.reports.message({ kind: "fault", code: fault.code, message: fault.message, shard });
   }
 
   #makeIntake(): Intake {

@@ -36,7 +36,7 @@ export interface ReloadParts {
   readonly loaded: (shard: ShardIndex, rows: number, quarantined: number, settled: number) => void;
   /** A message that workers died of is not in the spool any more, and the scheduler does not know it. */
   readonly left: (shard: ShardIndex, key: SpoolKey) => void;
-  readonly failed: (fault: Fault) => void;
+  readonly failed: (shard: ShardIndex, fault: Fault) => void;
 }
 
 interface Scan {
@@ -124,7 +124,7 @@ export class Reload {
       if (!(error instanceof Fault)) throw error;
       this.#parts.hand.free();
       this.#scans.shift();
-      this.#parts.failed(error);
+      this.#parts.failed(scan.shard.index, error);
       return;
     }
     if (finished && this.#sendHeld()) this.#finish(scan);

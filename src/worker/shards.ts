@@ -50,7 +50,7 @@ export interface ShardsEvents {
   batch(): void;
   /** `envelope` is null when not even that could be read. */
   quarantined(shard: ShardIndex, key: SpoolKey, reason: string, envelope: Envelope | null): void;
-  fault(fault: Fault): void;
+  fault(shard: ShardIndex, fault: Fault): void;
   /** A shard that has failed is opened anew soon: LMDB begins afresh only when nobody in the process has it open. */
   reopening(shard: ShardIndex): void;
   /** A shard that had failed was opened again and takes mail. */
@@ -99,7 +99,7 @@ export class Shards {
       onQuarantined: (shard, key, reason, envelope) => events.quarantined(shard, key, reason, envelope),
       onFault: (index, fault) => {
         (counters[Counter.spoolFailures] as number)++;
-        events.fault(fault);
+        events.fault(index, fault);
         // Not every fault closes a shard, and one may come while it is still being opened.
         const shard = this.#own.get(index);
         if (shard !== undefined && shard.fault !== null) this.#mend(shard, FIRST_MEND_MS);
@@ -192,7 +192,10 @@ export class Shards {
         },
         (error: unknown) => {
           this.#mending.delete(shard);
-          this.#events.fault(error instanceof Fault ? error : new Fault("spool.damaged", messageOf(error)));
+          this.#events.fault(
+            shard.index,
+            error instanceof Fault ? error : new Fault("spool.damaged", messageOf(error)),
+          );
           this.#mend(shard, Math.min(LONGEST_MEND_MS, pauseMs * 2));
         },
       );
@@ -257,7 +260,7 @@ export class Shards {
 
   #closeReader(shard: ShardIndex, { reader }: Reading): void {
     this.#readers.delete(shard);
-    reader.close().catch((error: unknown) => this.#events.fault(new Fault("spool.damaged", messageOf(error))));
+    reader.close().catch((error: unknown) => this.#events.fault(shard, new Fault("spool.damaged", messageOf(error))));
   }
 
   /** Every shard that this worker writes. */
@@ -297,7 +300,10 @@ export class Shards {
       const lost = shard.deferred?.count ?? 0;
       if (lost === 0) continue;
       const why = shard.fault?.message ?? "the spool is closed";
-      this.#events.fault(new Fault("spool.commit-failed", `${lost} messages in memory only are lost: ${why}`));
+      this.#events.fault(
+        shard.index,
+        new Fault("spool.commit-failed", `${lost} messages in memory only are lost: ${why}`),
+      );
     }
     this.count();
     for (const { reader } of this.#readers.values()) await reader.close();

@@ -32,6 +32,7 @@ const RETRY_MS = 1;
 
 /** The pool's task: runs a worker until it is told to stop. Rejects when it cannot start. */
 export async function run(init: WorkerInit): Promise<void> {
+  loadNative().nameThread(`hk-worker-${init.index}`);
   const worker = new ResidentWorker(init);
   await worker.finished;
 }

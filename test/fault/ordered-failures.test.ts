@@ -79,7 +79,7 @@ describe("failures on order", { concurrency: true }, () => {
       assert.equal(await server.liveness(), 503);
       assert.equal(await server.metric("spool_shards_unhealthy"), 1);
       assert.ok((await server.metric("spool_failures_total")) >= 1);
-      await until(() => /spool\.commit-failed: .*failed on order/.test(server.words), "the notice");
+      await until(() => /spool shard 0: spool\.commit-failed: .*failed on order/.test(server.words), "the notice");
       server.order();
       // It may have been opened once while the order was in force, and failed again.
       await sendUntilTaken(client, "after@a.example");

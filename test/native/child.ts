@@ -85,7 +85,8 @@ const parts: Record<string, (...args: string[]) => Promise<void>> = {
   /** Has its deaths noted in `path`, and dies, or is killed. */
   die: (path = "", how = "") => die(path, how),
 
-  async touch(path = "") {
+  async touch(path = "", line = "0") {
+    if (line !== "0") loadNative().ownLine(Number(line));
     touchWhatIsGone(path);
   },
 
@@ -113,7 +114,12 @@ async function die(path: string, how: string): Promise<void> {
     case "touch-what-is-gone-in-a-thread":
       await once(new Worker(new URL(import.meta.url), { argv: ["touch", `${path}.gone`] }), "exit");
       break;
+    case "touch-what-is-gone-on-line-7":
+      loadNative().ownLine(6);
+      await once(new Worker(new URL(import.meta.url), { argv: ["touch", `${path}.gone`, "7"] }), "exit");
+      break;
     case "trap-and-live": {
+      loadNative().ownLine(6);
       await once(new Worker(new URL(import.meta.url), { argv: ["nothing"] }), "exit");
       process.stdout.write(`${runInThisContext(TRAP)}\n`);
       return;

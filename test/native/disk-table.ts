@@ -130,33 +130,46 @@ export function describeDisk(native: Native): void {
           if (from !== undefined) child.kill(from);
         });
         const [status, signal] = (await once(child, "close")) as [number | null, NodeJS.Signals | null];
-        return { end: signal ?? status, said, mark: readFileSync(noted).readDoubleLE(8) };
+        return {
+          end: signal ?? status,
+          said,
+          mark: readFileSync(noted).readDoubleLE(8),
+          line: readFileSync(noted).readDoubleLE(16),
+        };
       }
 
-      for (const [how, signal] of [
-        ["abort", "SIGABRT"],
-        ["touch-what-is-gone", "SIGBUS"],
-        ["touch-what-is-gone-in-a-thread", "SIGBUS"],
-        ["overflow-the-stack", "SIGSEGV"],
-        ["kill-itself", "SIGILL"],
+      // By the thread's line: -1 for one that has none, 0 for a signal that was sent to the process and found just any.
+      for (const [how, signal, thread] of [
+        ["abort", "SIGABRT", -1],
+        ["touch-what-is-gone", "SIGBUS", -1],
+        ["touch-what-is-gone-in-a-thread", "SIGBUS", -1],
+        ["touch-what-is-gone-on-line-7", "SIGBUS", 7],
+        ["overflow-the-stack", "SIGSEGV", -1],
+        ["kill-itself", "SIGILL", 0],
       ] as const) {
         test(`${signal}: ${how}`, async () => {
-          const { end, mark } = await die(how, how === "overflow-the-stack" ? ["--stack-size=1000000"] : []);
+          const { end, mark, line } = await die(how, how === "overflow-the-stack" ? ["--stack-size=1000000"] : []);
           assert.ok(end === signal || (sanitized && end === 99), `it ended with ${end}`);
           assert.equal(mark, constants.signals[signal]);
+          assert.equal(line, thread);
         });
       }
 
       test("one that another process sent leaves nothing, nor does one that cannot be caught", async () => {
         for (const signal of ["SIGABRT", "SIGSEGV", "SIGKILL"] as const) {
-          const { end, mark } = await die("wait", [], signal);
+          const { end, mark, line } = await die("wait", [], signal);
           assert.ok(end === signal || (sanitized && end === 99), `it ended with ${end}`);
-          assert.equal(mark, 0, signal);
+          assert.deepEqual([mark, line], [0, 0], signal);
         }
       });
 
       test("a fault of WebAssembly's is V8's to mend: no death, no mark; nor does a thread's end leave one", async () => {
-        assert.deepEqual(await die("trap-and-live"), { end: 0, said: "memory access out of bounds\n", mark: 0 });
+        assert.deepEqual(await die("trap-and-live"), {
+          end: 0,
+          said: "memory access out of bounds\n",
+          mark: 0,
+          line: 0,
+        });
       });
     });
 
@@ -174,7 +187,19 @@ export function describeDisk(native: Native): void {
       }
       assert.equal(native.markDeaths(path, 8), true);
       assert.equal(native.markDeaths(path, 16), true, "again, and elsewhere");
-      assert.equal(statSync(path).size, 24);
+      assert.equal(statSync(path).size, 32);
+    });
+
+    test("a thread can be named, and with the addon /proc knows it; a line of deaths is above 0 and not beyond all bounds", () => {
+      const name = (): string => readFileSync("/proc/thread-self/comm", "latin1").trim();
+      const before = name();
+      const isAddon = native.kind === "addon";
+      assert.equal(native.nameThread("hk-test-of-names"), isAddon);
+      assert.equal(name(), isAddon ? "hk-test-of-name" : before);
+      native.nameThread(before);
+      assert.equal(name(), before);
+      assert.equal(native.ownLine(3), isAddon);
+      for (const line of [0, -1, 1 << 20]) assert.equal(native.ownLine(line), false);
     });
 
     test("a lock in no directory is a fault", () => {

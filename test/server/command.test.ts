@@ -113,9 +113,18 @@ test("a port in use, a spool in use, a spool that cannot be written: one clear l
   const text = readFileSync(config, "utf8");
   writeFileSync(config, text.replace('listen = "127.0.0.1:0"', `listen = "127.0.0.1:${port}"`));
   const inUse = await run("start", "--config", config);
-  squatter.close();
   assert.equal(inUse.code, 1);
-  assert.match(inUse.err, new RegExp(`^hikyaku: .*127\\.0\\.0\\.1:${port}.*in use.*\\n$`));
+  assert.match(inUse.err, new RegExp(`^hikyaku: smtp_listener 127\\.0\\.0\\.1:${port}.*in use.*\\n$`));
+  assert.equal(existsSync(join(dir, "var")), false, "a start that failed left something");
+  writeFileSync(
+    config,
+    text.replace(/http_listener\]\]\nlisten = "127.0.0.1:0"/, `http_listener]]\nlisten = "127.0.0.1:${port}"`),
+  );
+  const httpInUse = await run("start", "--config", config);
+  squatter.close();
+  assert.equal(httpInUse.code, 1);
+  assert.match(httpInUse.err, new RegExp(`^hikyaku: http_listener 127\\.0\\.0\\.1:${port}.*in use.*\\n$`));
+  assert.equal(existsSync(join(dir, "var")), false, "a start that failed left something");
 
   writeFileSync(config, text);
   const { finished, child } = await startCommand(dir);
@@ -131,7 +140,13 @@ test("a port in use, a spool in use, a spool that cannot be written: one clear l
   writeFileSync(join(blocked, "var"), "not a directory");
   const unwritable = await run("start", "--config", file);
   assert.equal(unwritable.code, 1);
-  assert.match(unwritable.err, /^hikyaku: .*node-id cannot be written: .*\n$/);
+  assert.match(unwritable.err, /^hikyaku: the spool .* cannot be made: (EEXIST|ENOTDIR).*var.*'\n$/);
+  if (existsSync("/proc/self")) {
+    writeFileSync(file, readFileSync(file, "utf8").replace("./var", "/proc/hikyaku/var"));
+    const nowhere = await run("start", "--config", file);
+    assert.equal(nowhere.code, 1);
+    assert.match(nowhere.err, /^hikyaku: the spool .* cannot be made: ENOENT: no directory can be made in \/proc\n$/);
+  }
   removeDir(blocked);
   removeDir(dir);
 });

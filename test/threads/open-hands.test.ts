@@ -13,7 +13,7 @@ import { loadConfig } from "../../src/config/load.js";
 import type { Native } from "../../src/native/binding.js";
 import { loadNative } from "../../src/native/load.js";
 import { StandIn } from "../../src/native/stand-in.js";
-import { DEATH_AT, DIED_OF_A_BUG, HANDS_BYTES, Hand, Hands, Work } from "../../src/protocol/layout/hands.js";
+import { DEATH_AT, DIED_OF_A_BUG, HANDS_BYTES, Hand, Hands, lineOf, Work } from "../../src/protocol/layout/hands.js";
 import { openHands } from "../../src/threads/open-hands.js";
 import { makeDir, removeDir, writeConfig } from "../support/server.js";
 
@@ -34,10 +34,11 @@ async function open(native: Native, config: CompiledConfig) {
 }
 
 /** The file as a process leaves it that died of this with these in its workers' hands. */
-function leave(path: string, notes: readonly (readonly [worker: number, key: number])[], death = 0): void {
+function leave(path: string, notes: readonly (readonly [worker: number, key: number])[], death = 0, line = 0): void {
   const memory = new ArrayBuffer(HANDS_BYTES);
   new Hands(memory).begin();
   new Float64Array(memory)[DEATH_AT / 8] = death;
+  new Float64Array(memory)[DEATH_AT / 8 + 1] = line;
   for (const [worker, key] of notes) {
     new Hand(memory, worker as WorkerIndex).take(3 as ShardIndex, key as SpoolKey, Work.sending);
   }
@@ -84,6 +85,34 @@ test("a run that ended without a sign of its own doing is held against nobody bu
       ),
     );
     assert.equal(strikes.sentence(shard, key) !== null, times === 3);
+    await undo.run();
+  }
+});
+
+test("a crash is a full strike for what its own thread had in hand, a lesser one for the others, and for all if it was none of theirs", async (t) => {
+  const { config, path } = scene(t);
+  const shard = 3 as ShardIndex;
+  const both = [
+    [0, 77],
+    [200, 78],
+  ] as const;
+  for (const round of [1, 2]) {
+    leave(path, both, 11, lineOf(200 as WorkerIndex));
+    const { notices, undo } = await open(loadNative(), config);
+    assert.match(
+      notices[0] ?? "",
+      new RegExp(`^the last run died of SIGSEGV on another thread while .*: perhaps not its doing, ${round} of 3$`),
+    );
+    assert.match(notices[1] ?? "", new RegExp(`^the last run died of SIGSEGV while a worker .*: strike ${round}$`));
+    await undo.run();
+  }
+  // The main thread's line is none; a number that is no worker's is none either.
+  for (const [round, line] of [-1, 1.5, 1e9].entries()) {
+    leave(path, [[1, 80]], 11, line);
+    const { strikes, undo } = await open(loadNative(), config);
+    assert.equal(strikes.sentence(shard, 78 as SpoolKey) !== null, true);
+    assert.equal(strikes.sentence(shard, 77 as SpoolKey), null);
+    assert.equal(strikes.sentence(shard, 80 as SpoolKey) !== null, round === 2, "three lesser ones are a sentence");
     await undo.run();
   }
 });

@@ -26,7 +26,7 @@ test("a death while a row is moved to quarantine at the start is noted against t
     hand: new Hand(memory, 0 as WorkerIndex),
     loaded() {},
     left() {},
-    failed: (fault) => assert.fail(fault.message),
+    failed: (_shard, fault) => assert.fail(fault.message),
   });
   const index = 0 as ShardIndex;
   const sentence = { shard: index, key: deadly, reason: "it kills", depth: "bytes", recorded: false } as const;
@@ -56,7 +56,7 @@ test("a sentence about a message that is not in the spool any more is told to be
     hand: new Hand(new SharedArrayBuffer(HANDS_BYTES), 0 as WorkerIndex),
     loaded() {},
     left: (_shard, key) => left.push(key),
-    failed: (fault) => assert.fail(fault.message),
+    failed: (_shard, fault) => assert.fail(fault.message),
   });
   const index = 0 as ShardIndex;
   const sentences = [5, 15].map((key) => {

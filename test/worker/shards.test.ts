@@ -25,7 +25,7 @@ test("after a compaction the other workers read the new file, and let go of the 
       removed: ignore,
       batch: ignore,
       quarantined: ignore,
-      fault: (fault) => faults.push(fault.message),
+      fault: (_shard, fault) => faults.push(fault.message),
       reopening: ignore,
       mended: ignore,
     });

@@ -7,7 +7,7 @@
  * When full nothing grows: a line per worker, as many as there can be
  * On failure a file that is not one of ours holds no notes
  *
- *     line 0      mark of the format, how the process died (0: no sign of it, see `DEATH_AT`)
+ *     line 0      mark of the format, how the process died (0: no sign of it, see `DEATH_AT`), on which thread (`Culprit`)
  *     line 1 + w  shard × 8 + work (0: nothing in hand), key
  */
 import type { ShardIndex, SpoolKey, WorkerIndex } from "../../base/brands.js";
@@ -18,7 +18,10 @@ const MARK = 0x68696b01;
 export const MAX_WORKERS = 256;
 /** Size of the memory. */
 export const HANDS_BYTES: number = (1 + MAX_WORKERS) * DOUBLES * 8;
-/** Byte at which a process that dies of itself leaves the number of the signal, or {@link DIED_OF_A_BUG}. */
+/**
+ * Byte at which a process that dies of itself leaves the number of the signal, or {@link DIED_OF_A_BUG}; behind it follows the
+ * line of the thread that died of the signal.
+ */
 export const DEATH_AT = 8;
 /** Greater than any signal: an exception that nobody caught, or a broken invariant, ended it. */
 export const DIED_OF_A_BUG = 1000;
@@ -39,6 +42,14 @@ export enum Work {
   settingAside = 5,
 }
 
+/** On which thread a process died: a worker, none of the workers, or it left no sign of it. */
+export type Culprit = WorkerIndex | "none" | "unknown";
+
+/** The line of a worker in the notes. */
+export function lineOf(worker: WorkerIndex): number {
+  return 1 + worker;
+}
+
 /** A note that was found. */
 export interface Held {
   readonly shard: ShardIndex;
@@ -51,7 +62,7 @@ export class Hand {
   readonly #doubles: Float64Array;
 
   constructor(memory: ArrayBuffer | SharedArrayBuffer, worker: WorkerIndex) {
-    this.#doubles = new Float64Array(memory, (1 + worker) * DOUBLES * 8, DOUBLES);
+    this.#doubles = new Float64Array(memory, lineOf(worker) * DOUBLES * 8, DOUBLES);
   }
 
   /** This message is worked on from now on. Also replaces another one. */
@@ -86,6 +97,13 @@ export class Hands {
     return this.#doubles[0] === MARK && Number.isSafeInteger(cause) && cause > 0 ? cause : 0;
   }
 
+  /** On which thread it died. What is no line of a worker's is none of them. */
+  get culprit(): Culprit {
+    const line = this.#doubles[DEATH_AT / 8 + 1] as number;
+    if (line === 0 || this.death === 0 || this.death === DIED_OF_A_BUG) return "unknown";
+    return Number.isInteger(line) && line > 0 && line <= MAX_WORKERS ? ((line - 1) as WorkerIndex) : "none";
+  }
+
   /** This process is about to end of a bug of ours, this one. Returns it. */
   dyingOf<Bug>(bug: Bug): Bug {
     this.#doubles[DEATH_AT / 8] = DIED_OF_A_BUG;
@@ -94,8 +112,8 @@ export class Hands {
 
   /** What this worker has in hand, null for nothing. */
   held(worker: WorkerIndex): Held | null {
-    const what = this.#doubles[(1 + worker) * DOUBLES] as number;
-    const key = this.#doubles[(1 + worker) * DOUBLES + 1] as number;
+    const what = this.#doubles[lineOf(worker) * DOUBLES] as number;
+    const key = this.#doubles[lineOf(worker) * DOUBLES + 1] as number;
     const work = what % WORKS;
     const sane =
       Number.isSafeInteger(what) && Number.isSafeInteger(key) && what > 0 && key > 0 && Work[work] !== undefined;
@@ -105,6 +123,6 @@ export class Hands {
 
   /** Wipes out the note of a worker that is dead. */
   clear(worker: WorkerIndex): void {
-    this.#doubles[(1 + worker) * DOUBLES] = 0;
+    this.#doubles[lineOf(worker) * DOUBLES] = 0;
   }
 }

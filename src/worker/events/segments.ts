@@ -3,7 +3,6 @@ import {
   closeSync,
   fstatSync,
   fsyncSync,
-  mkdirSync,
   openSync,
   readdirSync,
   readSync,
@@ -14,6 +13,7 @@ import { join } from "node:path";
 import type { Clock } from "../../base/clock.js";
 import { compressFile, openCompressed } from "../../base/compression.js";
 import { errnoOf, Fault, messageOf } from "../../base/fault.js";
+import { makeDirectories } from "../../base/make-directories.js";
 import { PLAIN_SUFFIX, parseSegmentName, segmentStamp } from "../../protocol/segment-name.js";
 import type { LogSpan } from "./log-tail.js";
 
@@ -78,7 +78,7 @@ export class Segments {
     let lastSeq = 0n;
     let newest: readonly LogSpan[];
     try {
-      mkdirSync(dir, { recursive: true });
+      makeDirectories(dir);
       const left = leftovers(dir);
       this.#stamp = left.at(-1)?.stamp ?? "";
       // The newest file may hold nothing yet; two with something in them are enough.

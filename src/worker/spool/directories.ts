@@ -2,7 +2,6 @@ import {
   closeSync,
   existsSync,
   fsyncSync,
-  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -13,6 +12,7 @@ import {
 import { dirname, join } from "node:path";
 import type { ShardIndex } from "../../base/brands.js";
 import { causeOf, errnoOf, Fault } from "../../base/fault.js";
+import { makeDirectories } from "../../base/make-directories.js";
 import { MAX_SHARDS } from "../../protocol/message-id.js";
 
 /** Written into a shard's directory once its database exists; from then on an absent or empty database is damage. */
@@ -90,7 +90,7 @@ export function prepareShard(directory: string): ShardState {
     throw new Fault("spool.damaged", `${directory} is missing, but the shard has been in use; ${away}`);
   }
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    makeDirectories(directory, 0o700);
     const probe = openSync(join(directory, ".probe"), "w");
     closeSync(probe);
     rmSync(compactDirectory(directory), { recursive: true, force: true });

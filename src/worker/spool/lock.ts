@@ -1,6 +1,7 @@
-import { mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
+import { readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { errnoOf, Fault, messageOf } from "../../base/fault.js";
+import { makeDirectories } from "../../base/make-directories.js";
 import type { Native } from "../../native/binding.js";
 import { livingOwner } from "../../native/lock-owner.js";
 
@@ -16,7 +17,7 @@ export function lockSpool(native: Native, spoolPath: string): () => void {
   let made: string | undefined;
   try {
     // Mail is nobody else's business.
-    made = mkdirSync(spoolPath, { recursive: true, mode: 0o700 });
+    made = makeDirectories(spoolPath, 0o700);
   } catch (error) {
     const errno = errnoOf(error);
     throw new Fault("spool.unwritable", `the spool ${spoolPath} cannot be made: ${messageOf(error)}`, { errno });

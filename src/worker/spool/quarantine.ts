@@ -1,7 +1,8 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, writeSync } from "node:fs";
+import { closeSync, fsyncSync, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import type { ShardIndex, SpoolKey } from "../../base/brands.js";
 import { errnoOf, Fault, messageOf } from "../../base/fault.js";
+import { makeDirectories } from "../../base/make-directories.js";
 import { quarantineDirectory, shardName, syncDirectory } from "./directories.js";
 
 /**
@@ -19,7 +20,7 @@ export function writeQuarantine(
   const directory = quarantineDirectory(spoolPath);
   const base = join(directory, `${shardName(shard).slice("shard-".length)}-${key}`);
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    makeDirectories(directory, 0o700);
     if (row !== undefined) writeDurably(`${base}.meta`, row);
     if (body !== undefined) writeDurably(`${base}.eml`, body);
     syncDirectory(directory);
