@@ -5,7 +5,7 @@
  * Owns      a timer and what it saw last
  * When full below a limit of the configuration: `low` says so, clients hear 452, deliveries and removals go on; it ends a
  *           twentieth above, so that a disk at the edge does not switch with every look
- * On failure a file system that cannot be asked changes nothing; it is reported once
+ * On failure a file system that cannot be asked counts as one that is low, for nobody knows; it is reported once
  */
 import { faultOrder } from "../base/failpoints.js";
 import { messageOf } from "../base/fault.js";

@@ -5,8 +5,8 @@
  * Runs on   the main thread, one per shard
  * Owns      the ranges of keys that remain to be announced
  *           the messages whose end a worker wrote down without anybody knowing that they have left the spool
- * When full at most one range is added per lost worker; as many messages as were quarantined, and those that dead workers
- *           settled in their last turn
+ * When full at most one range is added per lost worker that had opened the shard; as many messages as were quarantined,
+ *           and those that dead workers settled in their last turn
  * On failure nothing can fail
  *
  * A worker announces its ranges in rising order of keys, and new messages in the order of their keys, which lie behind
@@ -66,6 +66,9 @@ export class ShardProgress {
 
   /** The worker is lost: everything stored behind the newest announced row must be announced by the next one. */
   lost(): void {
+    // It died before it had opened the shard: the range of its predecessor has no end yet. A second one of the same keys would
+    // not advance with the first, and the next successor but one would announce them again.
+    if (this.#open.at(-1)?.through === Number.MAX_SAFE_INTEGER) return;
     this.#open.push({ after: this.#newest, through: Number.MAX_SAFE_INTEGER });
   }
 

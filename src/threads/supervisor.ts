@@ -267,8 +267,10 @@ export class Supervisor {
     const { clock, shared } = this.#parts;
     this.#watchdog.begin(clock.monoMs());
     for (const seat of this.#seats) {
-      // One that starts checks its shards' pages, and so does one that opens a shard anew: that takes its time.
-      const mends = (shared.counters(1 + seat.index)[Counter.shardsUnhealthy] as number) > 0;
+      // One that starts checks its shards' pages, and so does one that opens a shard anew: that takes its time. It has no
+      // message in hand then; one that has spins with it, and would never come to open its shard.
+      const unhealthy = (shared.counters(1 + seat.index)[Counter.shardsUnhealthy] as number) > 0;
+      const mends = unhealthy && this.#parts.hands.hands.held(seat.index) === null;
       if (!seat.open || seat.ended !== null || mends) this.#watchdog.pass(seat.index);
       else this.#lookAfter(seat, shared.beat(1 + seat.index)[0] as number);
     }

@@ -4,7 +4,8 @@
  * Runs on   a worker
  * Owns      the worker's end of the log file
  * When full (the disk does not take lines) lines wait in memory; the worker publishes no outcome and takes no mail until
- *           they are written, so what waits is bounded by the sessions that are open; refusals are counted, not written
+ *           they are written, so what its sessions make is bounded by their number; refusals are counted, not written; the
+ *           scheduler's decisions, as many as there are messages, are not read while the lines are `crowded`
  * On failure `healthy` is false, a gauge that all threads can read says so, and the fault is reported once; the next flush
  *           tries again
  */
@@ -54,6 +55,11 @@ export class Journal {
     return this.#healthy;
   }
 
+  /** So many lines wait that no order is to be carried out that makes another one. */
+  get crowded(): boolean {
+    return this.#file.crowded;
+  }
+
   /** Writes a record about a message. */
   message(
     kind: MessageRecordKind,
@@ -79,7 +85,7 @@ export class Journal {
   #append(line: string): void {
     (this.#counters[Counter.logRecords] as number)++;
     const taken = this.#file.append(line);
-    assert(taken !== 0, "lines that wait for the log are bounded by the sessions that are open");
+    assert(taken !== 0, "lines that wait for the log are bounded: by open sessions, and by orders that are not read");
   }
 
   /** As {@link switchTo}, reporting the fault. */

@@ -15,6 +15,7 @@ import type { PathId, Row, SessionId, ShardIndex, SpoolKey } from "../base/brand
 import { Fault, messageOf } from "../base/fault.js";
 import { loadNative } from "../native/load.js";
 import type { CloseReason } from "../protocol/layout/frames.js";
+import { ProcessFlag, SharedState } from "../protocol/layout/shared-state.js";
 import type { DownMessage } from "../protocol/messages.js";
 import type { WorkerInit } from "./init.js";
 import { listenAll } from "./listen-all.js";
@@ -41,6 +42,7 @@ class ResidentWorker implements SchedulerCommands {
   readonly finished: Promise<void>;
   readonly #init: WorkerInit;
   readonly #parts: Parts;
+  readonly #shared: SharedState;
   readonly #sweepTimer: NodeJS.Timeout;
   #resolve: () => void = () => {};
   #reject: (error: unknown) => void = () => {};
@@ -52,6 +54,7 @@ class ResidentWorker implements SchedulerCommands {
 
   constructor(init: WorkerInit) {
     this.#init = init;
+    this.#shared = new SharedState(init.shared);
     this.finished = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -74,7 +77,9 @@ class ResidentWorker implements SchedulerCommands {
     const { beat, sleeper, link, intake, reload, reports, journal, shards, reactor } = this.#parts;
     (beat[0] as number)++;
     sleeper.stayAwake();
-    const read = link.drain(this, FRAMES_PER_TURN);
+    // Each order may be a line. While too many of them cannot be written the ring fills up, and the scheduler waits; a stop is heard.
+    const deaf = journal.crowded && !this.#stopping;
+    const read = deaf ? 0 : link.drain(this, FRAMES_PER_TURN);
     const announced = intake.retryAnnouncements();
     reload.step();
     let told = reports.flush();
@@ -86,7 +91,7 @@ class ResidentWorker implements SchedulerCommands {
       if (told) this.#noteReported();
     }
     sleeper.sleep();
-    const more = read === FRAMES_PER_TURN || link.waiting || (reload.busy && link.roomy);
+    const more = read === FRAMES_PER_TURN || (link.waiting && !deaf) || (reload.busy && link.roomy);
     if (more) reactor.requestTurn();
     else if (!told || !announced || reload.busy || !journal.healthy) {
       // The scheduler has to make room first, or the disk: look again soon, without spinning.
@@ -96,6 +101,10 @@ class ResidentWorker implements SchedulerCommands {
       }, RETRY_MS);
     }
     if (this.#stopAtMs !== Number.POSITIVE_INFINITY) this.#tryFinish();
+  }
+
+  get #stopping(): boolean {
+    return (this.#shared.flags & ProcessFlag.stopping) !== 0;
   }
 
   #noteReported(): void {

@@ -6,10 +6,12 @@ import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "no
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import type { WorkerIndex } from "../../src/base/brands.js";
+import { SeededRandom } from "../../src/base/random.js";
 import { loadNative } from "../../src/native/load.js";
 import { Hands } from "../../src/protocol/layout/hands.js";
 import { makeDir, readLog, removeDir, until, writeConfig } from "../support/server.js";
 import { connectAndGreet, type SmtpClient } from "../support/smtp-client.js";
+import { RecordingSink } from "../torture/sink.js";
 
 const main = new URL("../../src/cli/main.js", import.meta.url).pathname;
 const POISON = "poison@bad.example";
@@ -211,6 +213,26 @@ test("a message that makes its worker spin is found by the watchdog, twice", asy
   const sums = ["workers_lost_total", "workers_stuck_total", "spool_quarantined_total"];
   assert.deepEqual(await Promise.all(sums.map((name) => victim.metric(name))), [2, 2, 1]);
   await victim.mustBeClean(after);
+});
+
+test("a message that makes its worker spin is found also while the spool fails", async (t) => {
+  const sink = await RecordingSink.start({ latencyMs: 0, random: new SeededRandom(1) });
+  t.after(() => sink.stop());
+  const hosts = `protocol = { smtp = { mx_list = ["127.0.0.1:${sink.port}"] } }`;
+  const victim = new Victim(t, 1, `${hosts}\nretry_interval = "2s"`);
+  assert.equal(await victim.start(), true);
+  const client = await victim.connect();
+  await victim.send(`late-1-${POISON}`);
+  await until(() => victim.records("TransientFailure").length > 0, "the first attempt");
+  victim.order(`spool.commit error EIO\negress.send loop ${POISON}`);
+  assert.match(await client.say("MAIL FROM:<s@x.example>"), /^250 /);
+  await client.say("RCPT TO:<a@b.example>");
+  await client.say("DATA");
+  assert.match(await client.say("Subject: x\r\n\r\ntext\r\n."), /^451 /);
+  await until(() => /ended by the watchdog: .*it was sending/.test(victim.words), "the watchdog");
+  victim.order("");
+  await until(() => victim.records("Delivery").length === 1, "the delivery, now that it is harmless");
+  await victim.stop();
 });
 
 /** A server that was killed after a first worker had died of the poison, and before a second one did. */

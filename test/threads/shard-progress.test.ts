@@ -11,6 +11,8 @@ test("over any sequence of workers that die while loading, every stored row is a
     accepts: fc.nat(10),
     unannounced: fc.nat(5),
     interleave: fc.boolean(),
+    // Workers that died before they had opened the shard: a disk that fails, no descriptors left.
+    stillborn: fc.nat(2),
   });
   fc.assert(
     fc.property(fc.nat(60), fc.array(life, { minLength: 1, maxLength: 6 }), (initial, lives) => {
@@ -22,8 +24,9 @@ test("over any sequence of workers that die while loading, every stored row is a
         progress.announced(key);
         told.set(key, (told.get(key) ?? 0) + 1);
       };
-      lives.push({ loads: 10_000, accepts: 0, unannounced: 0, interleave: false });
-      for (const { loads, accepts, unannounced, interleave } of lives) {
+      lives.push({ loads: 10_000, accepts: 0, unannounced: 0, interleave: false, stillborn: 0 });
+      for (const { loads, accepts, unannounced, interleave, stillborn } of lives) {
+        for (let n = 0; n < stillborn; n++) progress.lost();
         let last = stored.at(-1) ?? 0;
         progress.opened(last);
         const toLoad = stored.filter((key) => progress.ranges().some((r) => key > r.after && key <= r.through));
@@ -48,4 +51,18 @@ test("over any sequence of workers that die while loading, every stored row is a
       assert.ok([...told.values()].every((times) => times === 1));
     }),
   );
+});
+
+test("a worker that dies before it has opened the shard leaves no second range behind: nothing is announced twice", () => {
+  const progress = new ShardProgress();
+  progress.lost();
+  progress.opened(100);
+  for (let key = 1; key <= 60; key++) progress.announced(key);
+  progress.lost();
+  progress.lost();
+  progress.opened(120);
+  assert.deepEqual(progress.ranges(), [
+    { after: 60, through: 100 },
+    { after: 100, through: 120 },
+  ]);
 });

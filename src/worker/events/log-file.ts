@@ -92,6 +92,11 @@ export class LogFile {
     return this.#end - HEAD;
   }
 
+  /** More than half of the room for lines is taken: nothing should be begun that makes more of them. */
+  get crowded(): boolean {
+    return this.waitingBytes > this.#maxBytes / 2;
+  }
+
   /**
    * True when a line of up to `bytes` bytes will be taken. Ask before taking a seq: a number that was taken must be
    * written. Tries to write when there is no room.

@@ -1,14 +1,5 @@
-import {
-  chmodSync,
-  closeSync,
-  fstatSync,
-  fsyncSync,
-  openSync,
-  readdirSync,
-  readSync,
-  statSync,
-  unlinkSync,
-} from "node:fs";
+import { chmodSync, closeSync, fstatSync, openSync, readdirSync, readSync, statSync, unlinkSync } from "node:fs";
+import { open } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../../base/clock.js";
 import { compressFile, openCompressed } from "../../base/compression.js";
@@ -58,6 +49,7 @@ export class Segments {
   /** Plain segments of earlier runs, oldest first. */
   readonly #left: string[] = [];
   #compressing: Promise<void> = Promise.resolve();
+  #syncing: Promise<void> = Promise.resolve();
 
   constructor(options: SegmentsOptions) {
     this.#options = options;
@@ -149,9 +141,9 @@ export class Segments {
     });
   }
 
-  /** Resolves when everything handed to `finish` is compressed. */
-  idle(): Promise<void> {
-    return this.#compressing;
+  /** Resolves when everything handed to `finish` is compressed, and new segments have their names on disk. */
+  async idle(): Promise<void> {
+    await Promise.all([this.#compressing, this.#syncing]);
   }
 
   #next(): string {
@@ -160,16 +152,28 @@ export class Segments {
     try {
       const file = openSync(path, "ax", 0o640);
       closeSync(file);
-      const directory = openSync(this.#options.dir, "r");
-      fsyncSync(directory);
-      closeSync(directory);
     } catch (error) {
       throw logFault(`make ${path}`, error);
     }
     this.#stamp = stamp;
     this.#path = path;
     this.#openedMonoMs = this.#options.clock.monoMs();
+    this.#syncing = this.#syncing.then(() => this.#syncName(path));
     return path;
+  }
+
+  /** Off this thread, which is the scheduler's: a sync waits behind those of the spool. Records are not synced either. */
+  async #syncName(path: string): Promise<void> {
+    try {
+      const directory = await open(this.#options.dir, "r");
+      try {
+        await directory.sync();
+      } finally {
+        await directory.close();
+      }
+    } catch (error) {
+      this.#options.onFault(logFault(`sync the name of ${path}`, error));
+    }
   }
 }
 

@@ -1,4 +1,5 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, statfsSync } from "node:fs";
+import { mkdirSync, renameSync, rmSync, statfsSync } from "node:fs";
+import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { faultOrder } from "../../base/failpoints.js";
 import { errnoOf, Fault, messageOf } from "../../base/fault.js";
@@ -80,8 +81,8 @@ function sorted(keys: ReadonlySet<number>): number[] {
 /**
  * Gives the free pages of a shard's file back to the file system, while the shard is in use.
  *
- *     copy ▸ catch up, again and again ▸ hold ▸ catch up ▸ sync ▸ rename ▸ open ▸ release
- *     mail is taken and removed meanwhile │ commits wait, nothing is acknowledged │
+ *     copy ▸ catch up, again and again ▸ sync ▸ catch up ▸ hold ▸ catch up ▸ sync ▸ rename ▸ open ▸ release
+ *     mail is taken and removed meanwhile                │ commits wait, nothing is acknowledged │
  *
  * The copy is made from a snapshot by LMDB on another thread, without free pages, in a directory of its own. What commits
  * change meanwhile is noted as keys, and copied behind as it is then: a copy of a key is right however often it is made.
@@ -110,11 +111,10 @@ export async function compact(target: CompactionTarget, gate: SwapGate): Promise
     check(target, touched);
     copy = LmdbStore.openCopy(workplace);
     await prime(copy);
-    for (let round = 1; touched.size > FEW_KEYS; round++) {
-      if (round > MAX_ROUNDS) throw refusal("the shard changes faster than it can be copied");
-      await catchUp(target, copy, touched);
-      check(target, touched);
-    }
+    await nearlyCatchUp(target, copy, touched);
+    // Nearly all of the copy reaches the disk while mail is taken; what comes behind it is little.
+    await syncFile(join(workplace, "data.mdb"));
+    await nearlyCatchUp(target, copy, touched);
     heldFrom = performance.now();
     await target.hold();
     check(target, touched);
@@ -123,7 +123,7 @@ export async function compact(target: CompactionTarget, gate: SwapGate): Promise
     requireEqual(target.store, copy);
     await copy.close();
     copy = null;
-    syncFile(join(workplace, "data.mdb"));
+    await syncFile(join(workplace, "data.mdb"));
     check(target, touched);
     step("synced");
     await gate.swapping(() => swap(target, workplace));
@@ -170,6 +170,15 @@ async function prime(copy: LmdbStore): Promise<void> {
   batch.clear();
   batch.removedRows.push(PRIMING_KEY);
   await commit(copy, batch);
+}
+
+/** Catches up until few keys are left. */
+async function nearlyCatchUp(target: CompactionTarget, copy: LmdbStore, touched: TouchedKeys): Promise<void> {
+  for (let round = 1; touched.size > FEW_KEYS; round++) {
+    if (round > MAX_ROUNDS) throw refusal("the shard changes faster than it can be copied");
+    await catchUp(target, copy, touched);
+    check(target, touched);
+  }
 }
 
 /** Copies the present state of the touched keys, with as few transactions as their size allows. */
@@ -249,12 +258,13 @@ function check(target: CompactionTarget, touched: TouchedKeys): void {
   if (touched.size > MAX_TOUCHED) throw refusal("the shard changes faster than it can be copied");
 }
 
-function syncFile(path: string): void {
-  const file = openSync(path, "r");
+/** Off this thread: the sync of a large copy takes seconds, and its sessions are to go on meanwhile. */
+async function syncFile(path: string): Promise<void> {
+  const file = await open(path, "r");
   try {
-    fsyncSync(file);
+    await file.sync();
   } finally {
-    closeSync(file);
+    await file.close();
   }
 }
 

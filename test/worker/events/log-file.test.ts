@@ -135,7 +135,12 @@ test("what cannot be written is bounded: when full nothing more is taken, and it
   disk.room = 0;
   const line = "x".repeat(1000);
   let taken = 0;
+  for (; taken < 150; taken++) {
+    assert.equal(log.crowded, false);
+    log.append(line);
+  }
   while (log.append(line) !== 0) taken++;
+  assert.equal(log.crowded, true, "beyond half of it");
   assert.ok(taken > 290 && taken < 310, `${taken} lines`);
   assert.equal(log.hasRoom(1000), false);
   assert.equal(log.fault?.errno, "ENOSPC");
@@ -144,6 +149,7 @@ test("what cannot be written is bounded: when full nothing more is taken, and it
   assert.equal(log.append(line), taken + 1);
   assert.equal(log.flush(), true);
   assert.equal(log.fault, null);
+  assert.equal(log.crowded, false);
   assert.equal(disk.lines.length, taken + 1);
   assert.equal(log.append("y".repeat(2_000_000)), taken + 2, "a single line may be longer than the limit");
   assert.equal(log.flush(), true);

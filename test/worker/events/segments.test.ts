@@ -18,6 +18,7 @@ import { compressedSuffix } from "../../../src/base/compression.js";
 import type { Fault } from "../../../src/base/fault.js";
 import { parseSegmentName, segmentStamp } from "../../../src/protocol/segment-name.js";
 import { SETTLED_BYTES, Segments, type SegmentsOptions } from "../../../src/worker/events/segments.js";
+import { countBlockingSyncs } from "../../support/file-syncs.js";
 
 function setUp(
   t: TestContext,
@@ -135,6 +136,16 @@ test("a start goes on with the numbers of what is there, plain or compressed, an
   );
   await third.idle();
   assert.ok(existsSync(join(dir, "other.txt")));
+});
+
+test("a rotation does not wait for the disk: the scheduler's thread makes it", async (t) => {
+  const { segments, faults } = setUp(t);
+  await segments.open();
+  const waited = countBlockingSyncs(t);
+  segments.rotate();
+  assert.deepEqual(waited, { files: 0, directories: 0 });
+  await segments.idle();
+  assert.deepEqual(faults, []);
 });
 
 test("a directory that cannot be made is a fault", async (t) => {

@@ -11,6 +11,7 @@ import { checkPages } from "../../../src/worker/spool/page-check.js";
 import type { Shard } from "../../../src/worker/spool/shard.js";
 import { ShardReader } from "../../../src/worker/spool/shard-reader.js";
 import { createSwapGate, SwapGate } from "../../../src/worker/spool/swap-gate.js";
+import { countBlockingSyncs } from "../../support/file-syncs.js";
 import { type Heard, openShard, scratch, stored, transaction } from "./helpers.js";
 
 const SHARD = 0 as ShardIndex;
@@ -84,6 +85,14 @@ test("a compaction gives free pages back, and everything is still there, also af
   await again.replay({ onRow: (key) => seen.push(key) }, 0).run(100);
   assert.deepEqual(seen, [...kept.slice(1), shared + 1, fresh]);
   for (const key of [...kept.slice(1), fresh!]) assertReads(again, key);
+});
+
+test("the sync of the copy does not hold up the worker's thread; only the name is synced in place", async (t) => {
+  const { shard } = openShard(t, scratch(t));
+  await fill(shard, Array<number>(50).fill(10_000));
+  const waited = countBlockingSyncs(t);
+  await shard.compact(gate());
+  assert.deepEqual(waited, { files: 0, directories: 1 });
 });
 
 test("an empty shard becomes an empty file; compacting twice is possible, at once is not", async (t) => {
