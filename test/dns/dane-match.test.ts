@@ -8,7 +8,7 @@ import fc from "fast-check";
 import { daneMatches } from "../../src/dns/dane-match.js";
 import { subjectPublicKeyInfo } from "../../src/dns/der.js";
 import type { TlsaRecord } from "../../src/protocol/tls-policy.js";
-import { type Identity, makeCertificate } from "../support/certificates.js";
+import { type Identity, makeCertificate } from "../support/peers/certificates.js";
 
 const dir = mkdtempSync(join(tmpdir(), "hikyaku-dane-"));
 after(() => rmSync(dir, { recursive: true, force: true }));

@@ -12,7 +12,7 @@ import { MxRouter } from "../../src/dns/router.js";
 import type { Route } from "../../src/protocol/messages.js";
 import { parseQueueName } from "../../src/protocol/queue-name.js";
 import type { TlsOutcome } from "../../src/protocol/tls-policy.js";
-import { makeCertificate } from "../support/certificates.js";
+import { makeCertificate } from "../support/peers/certificates.js";
 import { PolicyHost, serve } from "../support/policy-host.js";
 
 const dir = mkdtempSync(join(tmpdir(), "hikyaku-router-"));

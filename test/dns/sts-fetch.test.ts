@@ -10,7 +10,7 @@ import { isPrivate } from "../../src/base/private-networks.js";
 import type { MtaStsConfig } from "../../src/config/compiled.js";
 import type { Lookup } from "../../src/dns/lookup.js";
 import { policyFetcher } from "../../src/dns/sts-fetch.js";
-import { makeCertificate } from "../support/certificates.js";
+import { makeCertificate } from "../support/peers/certificates.js";
 import { PolicyHost, serve } from "../support/policy-host.js";
 
 const POLICY = "version: STSv1\nmode: enforce\nmx: mx.d.example\nmax_age: 86400\n";

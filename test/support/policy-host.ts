@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer, type Server } from "node:https";
-import type { Identity } from "./certificates.js";
+import type { Identity } from "./peers/certificates.js";
 
 /** A web server on loopback that serves MTA-STS policies, or whatever its script says. */
 export class PolicyHost {

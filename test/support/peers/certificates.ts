@@ -1,11 +1,86 @@
 /**
- * A certificate authority for tests, made with `openssl`: a root or one under another, certificates for servers and for
- * clients, good ones and such as nobody should accept. All files live in the directory that it was given.
+ * Certificates for tests, made with `openssl`: authorities, one under another, certificates for servers and for clients,
+ * good ones and such as nobody should accept. All files live in the directory that was given.
  */
 import { spawnSync } from "node:child_process";
 import { createHash, X509Certificate } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+
+/** A certificate with its key, and what it takes to issue others. */
+export interface Identity {
+  readonly certPath: string;
+  readonly keyPath: string;
+  readonly pem: string;
+  /** PEM, without a password. */
+  readonly key: string;
+  readonly certificate: X509Certificate;
+}
+
+/** What a certificate says. */
+export interface Wanted {
+  /** The common name. */
+  readonly name: string;
+  /** DNS names, `*.example.com` too; without names and addresses it is an authority. */
+  readonly hosts?: readonly string[];
+  /** IP addresses it is good for. */
+  readonly addresses?: readonly string[];
+  /** Null: signed by itself. */
+  readonly issuer?: Pick<Identity, "certPath" | "keyPath"> | null;
+  /** Days from now; -1: good until yesterday, for those that are issued. */
+  readonly days?: number;
+  readonly rsa?: boolean;
+  /** Leaves out whose key signed it, so that only the signature can tell. */
+  readonly unlinked?: boolean;
+  /** What it may be used for; default: not said. */
+  readonly use?: string;
+  /** Name of its files without the suffix; default one of its own. */
+  readonly file?: string;
+}
+
+let made = 0;
+
+function openssl(...args: readonly string[]): void {
+  const done = spawnSync("openssl", args, { encoding: "utf8" });
+  if (done.status !== 0) throw new Error(`openssl ${args[0]}: ${done.error?.message ?? done.stderr}`);
+}
+
+/** Makes a certificate in a directory. Throws with what `openssl` said when it cannot. */
+export function makeCertificate(dir: string, wanted: Wanted): Identity {
+  const { name, issuer = null, days = 30, rsa = false, file = `certificate-${++made}` } = wanted;
+  const at = (suffix: string): string => join(dir, `${file}${suffix}`);
+  const [certPath, keyPath, config] = [at(".pem"), at(".key"), at(".cnf")];
+  const head = `[req]\ndistinguished_name = dn\nprompt = no\n[dn]\nCN = ${name}\n`;
+  writeFileSync(config, `${head}[ext]\n${extensionsOf(wanted).join("\n")}\n`);
+  const newKey = rsa ? ["rsa:2048"] : ["ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"];
+  const request = ["-nodes", "-config", config, "-newkey", ...newKey, "-keyout", keyPath];
+  const life = ["-extensions", "ext", "-days", `${days}`, "-out", certPath];
+  if (issuer === null) openssl("req", "-x509", ...request, ...life);
+  else {
+    openssl("req", "-new", ...request, "-out", at(".csr"));
+    const signer = ["-CA", issuer.certPath, "-CAkey", issuer.keyPath, "-CAcreateserial"];
+    openssl("x509", "-req", "-in", at(".csr"), ...signer, "-extfile", config, ...life);
+  }
+  const pem = readFileSync(certPath, "utf8");
+  return { certPath, keyPath, pem, key: readFileSync(keyPath, "utf8"), certificate: new X509Certificate(pem) };
+}
+
+function extensionsOf({ hosts = [], addresses = [], unlinked = false, use }: Wanted): readonly string[] {
+  const subjects = [...hosts.map((one) => `DNS:${one}`), ...addresses.map((one) => `IP:${one}`)];
+  const kind =
+    subjects.length === 0
+      ? [
+          "basicConstraints = critical,CA:TRUE",
+          "keyUsage = critical,keyCertSign,cRLSign",
+          "subjectKeyIdentifier = hash",
+        ]
+      : ["basicConstraints = CA:FALSE", `subjectAltName = ${subjects.join(",")}`];
+  return [
+    ...kind,
+    ...(unlinked ? ["authorityKeyIdentifier = none"] : []),
+    ...(use === undefined ? [] : [`extendedKeyUsage = ${use}`]),
+  ];
+}
 
 /** A certificate and its key, as files and as servers are told. */
 export interface CertificateFiles {
@@ -15,7 +90,7 @@ export interface CertificateFiles {
   readonly key: string;
 }
 
-/** What to put into a certificate. */
+/** What to put into a certificate of an authority's. */
 export interface CertificateOptions {
   /** Host names, the first is the common name; `*.example.com` too. */
   readonly names: readonly string[];
@@ -27,105 +102,57 @@ export interface CertificateOptions {
   readonly use?: "serverAuth" | "clientAuth";
 }
 
-const EC = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
-
-function openssl(...args: readonly string[]): void {
-  const done = spawnSync("openssl", args, { encoding: "utf8" });
-  if (done.status !== 0) throw new Error(`openssl ${args[0]}: ${done.error?.message ?? done.stderr}`);
-}
-
-/** See the file's header. */
+/** An authority for tests. */
 export class TestAuthority {
-  /** PEM of this authority's own certificate: for a root, what those who trust it are given. */
-  readonly certificate: string;
-  readonly #key: string;
+  readonly #own: Identity;
   readonly #dir: string;
   readonly #parent: TestAuthority | null;
-  #count = 0;
 
-  private constructor(dir: string, name: string, parent: TestAuthority | null) {
+  private constructor(dir: string, file: string, parent: TestAuthority | null) {
     this.#dir = dir;
     this.#parent = parent;
-    this.certificate = join(dir, `${name}.pem`);
-    this.#key = join(dir, `${name}.key`);
+    this.#own = makeCertificate(dir, { name: `Test ${file}`, file, issuer: parent === null ? null : parent.#own });
+  }
+
+  /** PEM file of this authority's own certificate: for a root, what those who trust it are given. */
+  get certificate(): string {
+    return this.#own.certPath;
   }
 
   /** A root; `name` tells it from others in the same directory. */
   static root(dir: string, name = "root"): TestAuthority {
-    const made = new TestAuthority(dir, name, null);
-    const out = ["-keyout", made.#key, "-out", made.certificate, "-days", "30"];
-    // That it is an authority is the default.
-    openssl(
-      "req",
-      "-x509",
-      ...EC,
-      ...out,
-      "-subj",
-      `/CN=Test ${name}`,
-      "-addext",
-      "keyUsage=critical,keyCertSign,cRLSign",
-    );
-    return made;
+    return new TestAuthority(dir, name, null);
   }
 
   /** An authority under this one. */
   under(name: string): TestAuthority {
-    const made = new TestAuthority(this.#dir, name, this);
-    this.#sign(name, `/CN=Test ${name}`, 30, [
-      "basicConstraints=critical,CA:TRUE",
-      "keyUsage=critical,keyCertSign,cRLSign",
-    ]);
-    return made;
+    return new TestAuthority(this.#dir, name, this);
   }
 
   /** A certificate signed by this authority. */
-  issue(options: CertificateOptions): CertificateFiles {
-    const name = `${this.certificate.replace(/^.*\/|\.pem$/g, "")}-${++this.#count}`;
-    const subjects = [
-      ...options.names.map((one) => `DNS:${one}`),
-      ...(options.addresses ?? []).map((one) => `IP:${one}`),
-    ];
-    this.#sign(name, `/CN=${options.names[0] ?? "nobody"}`, options.expired === true ? -1 : 30, [
-      "basicConstraints=CA:FALSE",
-      `extendedKeyUsage=${options.use ?? "serverAuth,clientAuth"}`,
-      ...(subjects.length === 0 ? [] : [`subjectAltName=${subjects.join(",")}`]),
-    ]);
-    const chain = join(this.#dir, `${name}-chain.pem`);
-    writeFileSync(chain, readFileSync(join(this.#dir, `${name}.pem`), "utf8") + this.#between());
-    return { chain, key: join(this.#dir, `${name}.key`) };
+  issue({ names, addresses = [], expired = false, use }: CertificateOptions): CertificateFiles {
+    const { certPath, keyPath, pem } = makeCertificate(this.#dir, {
+      name: names[0] ?? "nobody",
+      hosts: names,
+      addresses,
+      days: expired ? -1 : 30,
+      use: use ?? "serverAuth,clientAuth",
+      issuer: this.#own,
+    });
+    const chain = certPath.replace(/\.pem$/, "-chain.pem");
+    writeFileSync(chain, pem + this.#between());
+    return { chain, key: keyPath };
   }
 
   /** A certificate that vouches for itself. */
   static selfSigned(dir: string, host: string): CertificateFiles {
-    const files = { chain: join(dir, `self-${host}.pem`), key: join(dir, `self-${host}.key`) };
-    const out = ["-keyout", files.key, "-out", files.chain, "-days", "30"];
-    openssl("req", "-x509", ...EC, ...out, "-subj", `/CN=${host}`, "-addext", `subjectAltName=DNS:${host}`);
-    return files;
-  }
-
-  #sign(name: string, subject: string, days: number, extensions: readonly string[]): void {
-    const at = (suffix: string): string => join(this.#dir, `${name}${suffix}`);
-    openssl("req", "-new", ...EC, "-keyout", at(".key"), "-out", at(".csr"), "-subj", subject);
-    writeFileSync(at(".ext"), `${extensions.join("\n")}\n`);
-    const signer = ["-CA", this.certificate, "-CAkey", this.#key, "-CAcreateserial"];
-    openssl(
-      "x509",
-      "-req",
-      "-in",
-      at(".csr"),
-      ...signer,
-      "-days",
-      `${days}`,
-      "-extfile",
-      at(".ext"),
-      "-out",
-      at(".pem"),
-    );
+    const { certPath, keyPath } = makeCertificate(dir, { name: host, hosts: [host] });
+    return { chain: certPath, key: keyPath };
   }
 
   /** The certificates from this authority up to the root, without it. */
   #between(): string {
-    return this.#parent === null ? "" : readFileSync(this.certificate, "utf8") + this.#parent.#between();
+    return this.#parent === null ? "" : this.#own.pem + this.#parent.#between();
   }
 }
 

@@ -46,12 +46,14 @@ export class SessionNotes {
     if (this.#notes.length >= MAX_NOTES) return;
     const dane = target.dane.kind;
     const policy = dane !== "none" ? "tlsa" : path.sts === "none" ? "no-policy-found" : "sts";
-    // Without a policy nobody asked the certificate to be good.
-    const counted = policy === "no-policy-found" && wasSecured ? null : lacks;
+    // Without a policy nobody asked the certificate to be good; records that cannot be used are what is wrong then.
+    const unasked = dane === "unusable" ? UNUSABLE : policy === "no-policy-found" ? null : lacks;
+    const counted = wasSecured ? unasked : lacks;
     const where = { mxHost: target.name, sendingIp, receivingIp: target.address };
     this.#notes.push({ policy, result: counted?.result ?? "success", detail: counted?.reason ?? "", ...where });
   }
 }
 
 const NOTHING: readonly TlsOutcome[] = [];
+const UNUSABLE: TlsFailure = { result: "tlsa-invalid", reason: "none of the TLSA records of this host can be used" };
 const UNFINISHED: TlsFailure = { result: "validation-failure", reason: "TLS did not come about" };

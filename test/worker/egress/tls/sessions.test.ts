@@ -466,6 +466,8 @@ test("what is told to those who want reports: each connection, under the policy 
     assert.deepEqual(await told(none, insecure, { sts: "enforce" }), ["transient", "sts starttls-not-supported"]);
     const dane = usable(3, 1, 1, createHash("sha256").update("another").digest());
     assert.deepEqual(await told(good, insecure, { dane }), ["transient", "tlsa validation-failure"]);
+    const unusable: DaneState = { kind: "unusable" };
+    assert.deepEqual(await told(good, insecure, { dane: unusable }), ["delivered", "tlsa tlsa-invalid"]);
     const failed: DaneState = { kind: "failed", reason: "bogus" };
     assert.deepEqual(await told(good, insecure, { dane: failed }), ["transient", "tlsa dnssec-invalid"]);
     const reconnect = { enableTls: "Opportunistic", opportunisticTlsReconnect: true } as const;
