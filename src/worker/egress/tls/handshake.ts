@@ -4,6 +4,7 @@ import { daneMatches } from "../../../dns/dane-match.js";
 import type { Connection } from "../../../native/binding.js";
 import { SecureConnection } from "../../../native/secure-connection.js";
 import type { DaneState } from "../../../protocol/tls-policy.js";
+import type { Answer } from "../../../smtp/client-result.js";
 import type { KnownSession, Resumption } from "./resumption.js";
 import { certificateFailure, handshakeFailure, type TlsFailure } from "./tls-failure.js";
 
@@ -35,7 +36,9 @@ export interface TlsFacts {
 /** How a handshake ended. */
 export type HandshakeResult =
   | { readonly kind: "secured"; readonly facts: TlsFacts }
-  | { readonly kind: "failed"; readonly failure: TlsFailure };
+  | { readonly kind: "failed"; readonly failure: TlsFailure }
+  /** Nothing was begun, and the host's TLS is not to blame: our own settings are, or somebody who tampers. */
+  | { readonly kind: "not-begun"; readonly answer: Answer };
 
 /** What a handshake needs of its worker. */
 export interface HandshakeParts {

@@ -419,6 +419,27 @@ test("AUTH: a token of a file that somebody else keeps fresh", async () => {
   }
 });
 
+test("what is wrong with our own settings is not held against the host: not in clear, not remembered, not reported", async () => {
+  const world = new LiveWorld();
+  const sink = await TlsSink.start(tlsOf());
+  const wrong = { tlsCertificate: certificates.good.certificate } as const;
+  try {
+    for (const enableTls of ["Opportunistic", "OpportunisticInsecure"] as const) {
+      const config = { enableTls, opportunisticTlsReconnect: true, rememberBrokenTlsMs: 60_000 };
+      const [failed] = await world.send([sink.sink.port], { ...config, ...wrong });
+      assert.match(textOf(failed), /TLS: our own settings cannot be used/);
+      assert.deepEqual(failed.notes, []);
+      assert.deepEqual(sink.got, []);
+      const [mended] = await world.send([sink.sink.port], config);
+      assert.equal(mended.facts?.version, "TLSv1.3", "TLS is tried again as soon as it can be");
+      sink.got.length = 0;
+    }
+  } finally {
+    world.close();
+    await sink.sink.stop();
+  }
+});
+
 test("a client certificate is shown, and one that cannot be used is told", async () => {
   const world = new LiveWorld();
   const { sink } = await TlsSink.start(tlsOf());
