@@ -275,6 +275,29 @@ test("an unplumbed source is suspended: others take over, it comes back by itsel
   assert.equal(sourceSnapshots(world.scheduler.core)[0]?.suspended, "none");
 });
 
+test("a suspension ends when a reload gives the source another address, and stays when it gives something else", () => {
+  const world = twoSources();
+  world.pools.set("unspecified", [{ name: "one", weight: 1 }]);
+  world.suspends.set("one", { failures: 1, periodMs: 1000, durationMs: 3_600_000 });
+  world.addresses.set("one", "192.0.2.1");
+  world.accept("a.example", 3);
+  world.turns();
+  const flags = OutcomeFlag.connectFailed | OutcomeFlag.sessionEnded | failureBits(FailureClass.unplumbed);
+  for (const delivery of [...world.port.deliveries]) world.answer(delivery, OutcomeKind.transient, flags);
+  world.turns();
+  world.accept("a.example", 2);
+  world.paths.set("one", { connectionLimit: 3 });
+  world.scheduler.reconfigure();
+  world.turns();
+  assert.equal(sourceSnapshots(world.scheduler.core)[0]?.suspended, "unplumbed");
+  assert.equal(world.port.deliveries.length, 0);
+  world.addresses.set("one", "192.0.2.2");
+  world.scheduler.reconfigure();
+  world.turns();
+  assert.equal(sourceSnapshots(world.scheduler.core)[0]?.suspended, "none", "what was unplumbed is not used any more");
+  assert.equal(world.deliverAll().length, 4, "all but the one that was tried");
+});
+
 test("a suspension ends when a reload takes its rule away", () => {
   const world = twoSources();
   world.pools.set("unspecified", [{ name: "one", weight: 1 }]);
