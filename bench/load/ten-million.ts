@@ -38,6 +38,7 @@ const queue = queueConfig({ retryIntervalMs: 2 * Math.max(SPREAD_MS, 3_600_000) 
 const path = pathConfig({ connectionLimit: 4, maxDeliveriesPerConnection: 1000, idleTimeoutMs: 60_000 });
 const policy: Policy = {
   queue: () => queue,
+  standsAlone: () => false,
   path: () => path,
   pool: (name) => ({ name, entries: [{ name: "unspecified", weight: 1 }] }),
   source: (name) => ({

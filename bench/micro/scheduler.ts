@@ -32,6 +32,7 @@ const path = pathConfig({ connectionLimit: 8, maxDeliveriesPerConnection: 1e9, i
 const pool: PoolConfig = { name: "unspecified", entries: [{ name: "unspecified", weight: 1 }] };
 const policy: Policy = {
   queue: () => queue,
+  standsAlone: () => false,
   path: () => path,
   pool: () => pool,
   source: (name) => ({

@@ -366,3 +366,37 @@ test("additional_connection_limits: paths share them, and whoever waits comes ne
   }
   assert.equal(totals(world.scheduler.core).settled, 52);
 });
+
+test("a domain with options of its own has connections of its own, before a reload and after it", () => {
+  const world = new Harness();
+  const domains = ["bank.example", "other.example"];
+  for (const domain of domains) world.routes.set(domain, hosts("site"));
+  const modes = () => {
+    const { core } = world.scheduler;
+    const defined = new Map(world.port.defined.map((path) => [path.id, path.config.enableTls]));
+    return world.port.deliveries.map(({ session, row }) => {
+      const path = core.sessions.find(session)?.path.definition.id;
+      return [core.placement.queueOf(row).name, path === undefined ? path : defined.get(path)];
+    });
+  };
+  const send = () => {
+    for (const domain of ["other.example", "bank.example"]) world.accept(domain, 2);
+    world.turns();
+  };
+  world.domains.set("bank.example", { enableTls: "Required" });
+  send();
+  const apart = modes();
+  assert.ok(apart.some(([name]) => name === "bank.example"));
+  for (const [name, mode] of apart) assert.equal(mode, name === "bank.example" ? "Required" : "Opportunistic");
+  world.deliverAll();
+  world.domains.clear();
+  world.scheduler.reconfigure();
+  send();
+  for (const [, mode] of modes()) assert.equal(mode, "Opportunistic");
+  world.domains.set("bank.example", { enableTls: "Required" });
+  world.scheduler.reconfigure();
+  world.deliverAll();
+  send();
+  for (const [name, mode] of modes()) assert.equal(mode, name === "bank.example" ? "Required" : "Opportunistic");
+  assert.equal(world.deliverAll().length, 4);
+});
