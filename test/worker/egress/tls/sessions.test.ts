@@ -11,7 +11,7 @@ import type { DaneState } from "../../../../src/protocol/tls-policy.js";
 import { startProxy } from "../../../../src/proxy/proxy.js";
 import { publicKeyOf } from "../../../../src/sink/certificate.js";
 import type { SinkAuth, SinkTls } from "../../../../src/sink/options.js";
-import { authority, certificates, LiveWorld, TlsSink, textOf, tlsOf } from "./live-session.js";
+import { authority, certificates, commonNameOnly, LiveWorld, TlsSink, textOf, tlsOf } from "./live-session.js";
 
 interface Case {
   readonly name: string;
@@ -117,6 +117,12 @@ const cases: readonly Case[] = [
     tls: tlsOf(certificates.otherName),
     config: { enableTls: "Required" },
     expect: /TLS: its certificate is not for mx\.example but for other\.example/,
+  },
+  {
+    name: "only a common name (RFC 8461 §4.1)",
+    tls: tlsOf(commonNameOnly),
+    config: { enableTls: "Required", tlsTrustedCertificates: commonNameOnly.certificate },
+    expect: /TLS: its certificate is not for mx\.example but for no name/,
   },
   {
     name: "expired",
