@@ -7,6 +7,7 @@ import type { Policy, Router, WorkerEvents, WorkerPort } from "../src/scheduler/
 export function onePolicy(queue: QueueConfig, path: PathConfig): Policy {
   return {
     queue: () => queue,
+    standsAlone: () => false,
     path: () => path,
     pool: (name) => ({ name, entries: [{ name: "unspecified", weight: 1 }] }),
     source: (name) => ({

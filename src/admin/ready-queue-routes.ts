@@ -1,5 +1,7 @@
 import type { FastifyInstance } from "fastify";
 import { z } from "zod";
+import type { PathConfig } from "../config/compiled.js";
+import { isPem } from "../config/tls-kinds.js";
 import type { Core } from "../scheduler/core.js";
 import { pathSnapshot, sessionSnapshots } from "../scheduler/snapshot.js";
 import type { Access } from "./access.js";
@@ -24,7 +26,7 @@ export function inspectReadyQueue(core: Core, name: string): object | null {
     source_address: source.address,
     egress_pool: pool,
     mx: hosts.map((host) => host.name),
-    path_config: config,
+    path_config: withoutSecrets(config),
     state: {
       ready_count: now.ready,
       max_ready: now.maxReady,
@@ -46,6 +48,19 @@ export function inspectReadyQueue(core: Core, name: string): object | null {
       last_progress_ms: session.quietForMs,
       messages: session.deliveries,
     })),
+  };
+}
+
+/** What stands where a secret is set. */
+const HIDDEN = "(hidden)";
+
+/** Whoever may look at a path need not know its password, nor a key that is written out instead of named by its file. */
+function withoutSecrets(config: PathConfig): PathConfig {
+  const { smtpAuthPassword, tlsPrivateKey } = config;
+  return {
+    ...config,
+    smtpAuthPassword: smtpAuthPassword === null ? null : HIDDEN,
+    tlsPrivateKey: tlsPrivateKey !== null && isPem(tlsPrivateKey) ? HIDDEN : tlsPrivateKey,
   };
 }
 

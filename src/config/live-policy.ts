@@ -30,6 +30,10 @@ export class LivePolicy implements ConfigPolicy {
     return this.#current.path(domain, source, site);
   }
 
+  standsAlone(domain: string, site: string): boolean {
+    return this.#current.standsAlone(domain, site);
+  }
+
   pool(name: string): PoolConfig {
     return this.#current.pool(name);
   }

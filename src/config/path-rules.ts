@@ -79,6 +79,15 @@ export class PathRules {
     return config;
   }
 
+  /**
+   * Whether the domain has options that other domains with the same hosts have not: those of a block of its own, or of one
+   * for its site while it is not known that this is the site.
+   */
+  standsAlone(domain: string, site: string): boolean {
+    const own = this.#rollup.get(domain);
+    return this.#exact.has(domain) || (own !== undefined && !(this.#blocksOfSite.get(site) ?? []).includes(own));
+  }
+
   /** The rollup blocks of the site, and of the domain itself when DNS has not been asked yet. */
   #rolledFor(domain: string, site: string): readonly NumberedBlock[] {
     const ofSite = this.#blocksOfSite.get(site) ?? [];

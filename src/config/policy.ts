@@ -8,6 +8,8 @@ import { type QueueIdentity, QueueRules } from "./queue-rules.js";
 export interface ConfigPolicy {
   queue(name: QueueIdentity): QueueConfig;
   path(domain: string, source: string, site: string): PathConfig;
+  /** See {@link PathRules.standsAlone}. */
+  standsAlone(domain: string, site: string): boolean;
   pool(name: string): PoolConfig;
   /** Null when the configuration does not have it. */
   source(name: string): SourceConfig | null;
@@ -32,6 +34,7 @@ export function compilePolicy(config: CompiledConfig): ConfigPolicy {
   return {
     queue: (name) => queues.resolve(name),
     path: (domain, source, site) => paths.resolve(domain, source, site),
+    standsAlone: (domain, site) => paths.standsAlone(domain, site),
     pool(name) {
       const pool = pools.get(name);
       assert(pool !== undefined, "a pool that the configuration does not have");

@@ -16,22 +16,23 @@ const FIRST_REST_MS = 100;
 const LONGEST_REST_MS = 30_000;
 
 /**
- * What it is:  one egress path, source × exact host set: its ready queue and its sessions.
+ * What it is:  one egress path, source × exact host set, for one domain where that has options of its own: its ready
+ *              queue and its sessions.
  * Runs on:     the scheduler's thread.
  * Owns:        the ready queue, the free sessions, the count of connection failures, the rest after fruitless ones.
  * When full:   `max_ready` messages: queues park behind it; `connection_limit` sessions: none is opened.
  * On failure:  too many connection failures in a row fail the whole ready queue (`dispatch.ts`).
  *
- * Its options are those of the first queue that came this way; queues of other domains with the same hosts share them.
- * A reload gives it others (`renewal.ts`).
+ * Queues of all domains with the same hosts share a path, unless the rules have options for one of them alone: mail for a
+ * domain that demands TLS must not take a connection that was made without. A reload gives it others (`renewal.ts`).
  */
 export class EgressPath {
   definition: PathDefinition;
   config: PathConfig;
   readonly source: EgressSource;
-  /** The domain whose queue came first: what the shaping rules are asked for. */
+  /** The domain that it is for alone, "" when others share it: what the shaping rules are asked for. */
   readonly domain: string;
-  /** Identity: source and exact host set. */
+  /** Identity: source, exact host set, and the domain that it is for alone. */
   readonly key: string;
   readonly ready: ReadyQueue;
   limits: PathLimits = NO_LIMITS;

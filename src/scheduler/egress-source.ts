@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import type { SourceConfig } from "../config/compiled.js";
 import { FailureClass } from "../protocol/layout/frames.js";
 import { HealthRule } from "../shaping/source-health.js";
@@ -24,6 +25,8 @@ export class EgressSource {
   failures = 0;
   /** Rings when the suspension ends. */
   readonly alarm = new Alarm<EgressSource>(this);
+  /** What it was suspended for is not its way any more. */
+  #isElsewhere = false;
   #unplumbed: HealthRule | null = null;
   #proxy: HealthRule | null = null;
 
@@ -33,8 +36,16 @@ export class EgressSource {
     this.#applyRules();
   }
 
-  /** Takes other options, or none. A rule that stays the same goes on counting; a suspension without a rule ends. */
+  /**
+   * Takes other options, or none. A rule that stays the same goes on counting; a suspension without a rule ends, and so
+   * does one that speaks of an address or a proxy that the source does not use any more.
+   */
   renew(config: SourceConfig | null): void {
+    if (!isDeepStrictEqual(wayOf(this.config), wayOf(config))) {
+      this.#unplumbed = null;
+      this.#proxy = null;
+      this.#isElsewhere = this.reason !== "none";
+    }
     this.config = config;
     this.#applyRules();
   }
@@ -58,6 +69,7 @@ export class EgressSource {
 
   /** The suspension is over. */
   resume(): void {
+    this.#isElsewhere = false;
     this.suspendedUntilMs = 0;
     this.reason = "none";
   }
@@ -67,10 +79,15 @@ export class EgressSource {
     this.#proxy = renewed(this.#proxy, this.config?.suspendWhenProxyUnhealthy ?? null);
   }
 
-  /** Whether the rule that suspended it is still there. */
+  /** Whether the rule that suspended it is still there, and speaks of what it is now. */
   get suspensionStands(): boolean {
-    return (this.reason === "unplumbed" ? this.#unplumbed : this.#proxy) !== null;
+    return !this.#isElsewhere && (this.reason === "unplumbed" ? this.#unplumbed : this.#proxy) !== null;
   }
+}
+
+/** Where connections of a source leave from: what its health is the health of. */
+function wayOf(config: SourceConfig | null) {
+  return config === null ? null : [config.sourceAddress, config.freeBind, config.proxy];
 }
 
 function renewed(known: HealthRule | null, rule: SourceConfig["suspendWhenUnplumbed"]): HealthRule | null {

@@ -116,17 +116,18 @@ export class PathBook {
   }
 
   #path(queue: ScheduledQueue, sourceName: string, route: Route & { kind: "hosts" }): EgressPath {
-    const key = `${sourceName}\n${route.key}`;
+    const domain = this.domainOf(queue, route.site);
+    const key = `${sourceName}\n${route.key}\n${domain}`;
     const known = this.#byKey.get(key);
     if (known !== undefined) return known;
     const source = this.#core.sources.of(sourceName);
     const definition = this.describe(
       source,
       { id: this.#nextId(), name: this.#freeName(sourceName, route.site), pool: queue.pool.name, ...route },
-      queue.destination,
+      domain,
     );
     assert(definition !== null, "a queue leads to sources of its own configuration");
-    const path = new EgressPath(definition, source, queue.destination, key, this.#core.table, this.#core.workers.count);
+    const path = new EgressPath(definition, source, domain, key, this.#core.table, this.#core.workers.count);
     path.epoch = this.#core.epoch;
     path.limits = this.#limitsOf(path);
     source.paths.append(path.sourceLink);
@@ -135,6 +136,11 @@ export class PathBook {
     // Whoever serves it will see that it is idle when nothing comes after all.
     this.#core.agenda.serviceable.append(path.serviceLink);
     return path;
+  }
+
+  /** The domain that the queue's paths to a site are for alone; "" when it shares them with others. */
+  domainOf({ destination }: ScheduledQueue, site: string): string {
+    return this.#core.policy.standsAlone(destination, site) ? destination : "";
   }
 
   /** What a path with this identity is now, by its source and the rules; null when its source is not there (any more). */

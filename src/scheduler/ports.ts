@@ -72,7 +72,10 @@ export const NO_SUSPECTS: Suspects = { size: 0, sentence: () => null, survived()
 /** Answers the scheduler's questions about configuration; cheap, synchronous, cached by the implementer. */
 export interface Policy {
   queue(name: QueueName): QueueConfig;
+  /** The options of a path. `domain` is "" for one that several domains share. */
   path(domain: string, source: string, site: string): PathConfig;
+  /** Whether the domain has options of its own there, and must not share the paths of others with the same hosts. */
+  standsAlone(domain: string, site: string): boolean;
   /** The pool of this name; the configuration has been checked, so it exists. `unspecified` always does. */
   pool(name: string): PoolConfig;
   /** The source of this name; null when the configuration does not have it (any more). `unspecified` always is. */

@@ -84,7 +84,7 @@ export class Renewal {
 
   /** Gives the queue its new options unless it has them. Returns how many messages went back. */
   queue(queue: ScheduledQueue): number {
-    const { policy, queues, epoch, nowMs } = this.#core;
+    const { policy, queues, paths, epoch, nowMs } = this.#core;
     if (queue.epoch === epoch) return 0;
     queue.epoch = epoch;
     const before = { config: queue.config, pool: queue.pool };
@@ -99,7 +99,10 @@ export class Renewal {
       if (queue.hold === "route") queue.hold = "none";
     }
     const sameSources = isDeepStrictEqual(before.pool.sources, queue.pool.sources);
-    if (!sameSources || !sameWay) {
+    const sameCompany = queue.lanes.every(
+      (lane) => lane === null || lane.path.domain === paths.domainOf(queue, lane.path.definition.site),
+    );
+    if (!sameSources || !sameWay || !sameCompany) {
       work = this.#withdrawal.queue(queue);
       queue.choose(queue.pool);
     } else if (before.config.priority !== queue.config.priority) {

@@ -274,7 +274,9 @@ export class ClientMachine {
   /** This host cannot be used. Whoever said so in words is left with a word. */
   #fail(stage: OpeningPhase, answer: Answer): void {
     this.#state = "closed";
-    const inWords = answer.kind === "refused" || (answer.kind === "tls" && stage === "starttls");
+    // In the middle of STARTTLS the peer awaits TLS, and no words.
+    const inWords =
+      (answer.kind === "refused" && stage !== "handshake") || (answer.kind === "tls" && stage === "starttls");
     if (inWords || (answer.kind === "reply" && answer.reply.code !== 421)) this.#host.write("QUIT\r\n");
     this.#host.onFailed({ stage, answer, command: this.#opening.commandAt(stage) });
   }

@@ -130,6 +130,18 @@ test("path rules: two blocks of one site apply in file order", () => {
   assert.equal(rules.resolve("a.example", "s", "other").maxReady, 1);
 });
 
+test("path rules: a domain stands alone with a block of its own, and with one for its site until the site is known", () => {
+  const block = (domain: string, mxRollup: boolean) => ({ domain, mxRollup, options: { maxReady: 1 }, sources: {} });
+  const rules = new PathRules({ base: {}, blocks: [block("exact.example", false), block("rolled.example", true)] });
+  const alone = (domain: string) => rules.standsAlone(domain, "mx");
+  assert.deepEqual(["exact.example", "rolled.example", "other.example", ""].map(alone), [true, true, false, false]);
+  rules.learnSite("rolled.example", "mx");
+  assert.deepEqual(["exact.example", "rolled.example", "other.example", ""].map(alone), [true, false, false, false]);
+  assert.equal(rules.resolve("", "s", "mx").maxReady, 1, "the others share what holds for the site");
+  rules.learnSite("rolled.example", "elsewhere");
+  assert.equal(alone("rolled.example"), true);
+});
+
 test("path rules: without any rule the defaults hold", () => {
   assert.deepEqual(new PathRules({ base: {}, blocks: [] }).resolve("x", "s", "mx"), PATH_DEFAULTS);
 });

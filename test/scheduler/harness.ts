@@ -93,6 +93,8 @@ export class Harness {
   readonly scheduler: Scheduler;
   readonly queues = new Map<string, Partial<QueueConfig>>();
   readonly paths = new Map<string, Partial<PathConfig>>();
+  /** Options of paths that are one domain's alone. */
+  readonly domains = new Map<string, Partial<PathConfig>>();
   readonly pools = new Map<string, readonly { name: string; weight: number }[]>();
   /** Sources that the configuration does not have. */
   readonly missing = new Set<string>();
@@ -119,7 +121,9 @@ export class Harness {
       random: new SeededRandom(7),
       policy: {
         queue: (name) => queueConfig(this.queues.get(name.domain) ?? {}),
-        path: (_domain, source, site) => pathConfig(this.paths.get(site) ?? this.paths.get(source) ?? {}),
+        path: (domain, source, site) =>
+          pathConfig(this.domains.get(domain) ?? this.paths.get(site) ?? this.paths.get(source) ?? {}),
+        standsAlone: (domain) => this.domains.has(domain),
         pool: (name) => ({ name, entries: this.pools.get(name) ?? [{ name: "unspecified", weight: 1 }] }),
         source: (name) =>
           this.missing.has(name)

@@ -340,6 +340,29 @@ test("a queue that waits for a rate and empties meanwhile is forgotten, and its 
   assert.equal(agenda.queueAlarms.nextMs(), Number.POSITIVE_INFINITY);
 });
 
+test("a suspension ends when a reload gives the source another address, and stays when it gives something else", () => {
+  const world = twoSources();
+  world.pools.set("unspecified", [{ name: "one", weight: 1 }]);
+  world.suspends.set("one", { failures: 1, periodMs: 1000, durationMs: 3_600_000 });
+  world.addresses.set("one", "192.0.2.1");
+  world.accept("a.example", 3);
+  world.turns();
+  const flags = OutcomeFlag.connectFailed | OutcomeFlag.sessionEnded | failureBits(FailureClass.unplumbed);
+  for (const delivery of [...world.port.deliveries]) world.answer(delivery, OutcomeKind.transient, flags);
+  world.turns();
+  world.accept("a.example", 2);
+  world.paths.set("one", { connectionLimit: 3 });
+  world.scheduler.reconfigure();
+  world.turns();
+  assert.equal(sourceSnapshots(world.scheduler.core)[0]?.suspended, "unplumbed");
+  assert.equal(world.port.deliveries.length, 0);
+  world.addresses.set("one", "192.0.2.2");
+  world.scheduler.reconfigure();
+  world.turns();
+  assert.equal(sourceSnapshots(world.scheduler.core)[0]?.suspended, "none", "what was unplumbed is not used any more");
+  assert.equal(world.deliverAll().length, 4, "all but the one that was tried");
+});
+
 test("a suspension ends when a reload takes its rule away", () => {
   const world = twoSources();
   world.pools.set("unspecified", [{ name: "one", weight: 1 }]);
@@ -407,4 +430,38 @@ test("additional_connection_limits: paths share them, and whoever waits comes ne
     world.turns();
   }
   assert.equal(totals(world.scheduler.core).settled, 52);
+});
+
+test("a domain with options of its own has connections of its own, before a reload and after it", () => {
+  const world = new Harness();
+  const domains = ["bank.example", "other.example"];
+  for (const domain of domains) world.routes.set(domain, hosts("site"));
+  const modes = () => {
+    const { core } = world.scheduler;
+    const defined = new Map(world.port.defined.map((path) => [path.id, path.config.enableTls]));
+    return world.port.deliveries.map(({ session, row }) => {
+      const path = core.sessions.find(session)?.path.definition.id;
+      return [core.placement.queueOf(row).name, path === undefined ? path : defined.get(path)];
+    });
+  };
+  const send = () => {
+    for (const domain of ["other.example", "bank.example"]) world.accept(domain, 2);
+    world.turns();
+  };
+  world.domains.set("bank.example", { enableTls: "Required" });
+  send();
+  const apart = modes();
+  assert.ok(apart.some(([name]) => name === "bank.example"));
+  for (const [name, mode] of apart) assert.equal(mode, name === "bank.example" ? "Required" : "Opportunistic");
+  world.deliverAll();
+  world.domains.clear();
+  world.scheduler.reconfigure();
+  send();
+  for (const [, mode] of modes()) assert.equal(mode, "Opportunistic");
+  world.domains.set("bank.example", { enableTls: "Required" });
+  world.scheduler.reconfigure();
+  world.deliverAll();
+  send();
+  for (const [name, mode] of modes()) assert.equal(mode, name === "bank.example" ? "Required" : "Opportunistic");
+  assert.equal(world.deliverAll().length, 4);
 });

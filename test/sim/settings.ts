@@ -88,6 +88,10 @@ export class FakePolicy implements Policy {
     return retries;
   }
 
+  standsAlone(): boolean {
+    return false;
+  }
+
   path(_domain: string, source: string, site: string): PathConfig {
     const key = `${source}/${site}`;
     let config = this.#paths.get(key);

@@ -82,6 +82,8 @@ export class Line implements ConnectionHandler {
       if (this.#machine !== machine) return;
       if (result.kind === "failed") {
         machine.handshakeFailed({ kind: "tls", ...result.failure });
+      } else if (result.kind === "not-begun") {
+        machine.handshakeFailed(result.answer);
       } else {
         this.#tls = result.facts;
         machine.secured(result.facts.lacks?.reason ?? null);

@@ -18,7 +18,7 @@ export class EgressPath {
   readonly hosts: readonly RouteHost[];
   /** TLSA records of the hosts are asked for: the set is secure, and the path wants them. */
   readonly dane: boolean;
-  /** What the domain's MTA-STS policy demands. */
+  /** What the domain's MTA-STS policy demands, where the path heeds policies. */
   readonly sts: StsState;
   readonly config: PathConfig;
   /** Argument of EHLO: the path's, else the source's, else this host's name. */
@@ -40,7 +40,7 @@ export class EgressPath {
     this.pool = definition.pool;
     this.hosts = definition.hosts;
     this.dane = definition.secure && definition.config.enableDane;
-    this.sts = definition.sts;
+    this.sts = definition.config.enableMtaSts ? definition.sts : "none";
     this.config = definition.config;
     this.ehloDomain = definition.config.ehloDomain ?? definition.source.ehloDomain ?? hostname;
     this.proxy = definition.source.proxy;

@@ -7,7 +7,11 @@ import type { PathDefinition } from "../../../src/protocol/messages.js";
 import { EgressPath } from "../../../src/worker/egress/path.js";
 import { pathConfig } from "../../scheduler/support.js";
 
-function path(ehlo: { path?: string; source?: string }, source: Partial<PathDefinition["source"]> = {}): EgressPath {
+function path(
+  ehlo: { path?: string; source?: string },
+  source: Partial<PathDefinition["source"]> = {},
+  more: Partial<PathDefinition> = {},
+): EgressPath {
   const definition: PathDefinition = {
     id: 1 as PathId,
     name: "s->site@smtp_client",
@@ -27,6 +31,7 @@ function path(ehlo: { path?: string; source?: string }, source: Partial<PathDefi
     sts: "none",
     secure: false,
     config: pathConfig({ ehloDomain: ehlo.path ?? null }),
+    ...more,
   };
   return new EgressPath(definition, "host.example", new ManualClock());
 }
@@ -44,4 +49,18 @@ test("an address is bound; that no interface needs to have it is said by free_bi
   assert.equal(options({ address: "192.0.2.1" }).freeBind, false);
   assert.equal(options({ address: "192.0.2.1", freeBind: true }).freeBind, true);
   assert.equal(options({ freeBind: true }).freeBind, false, "there is nothing to bind");
+});
+
+test("what domains demand by MTA-STS and DANE holds where the path heeds it", () => {
+  const demands = (enableMtaSts: boolean, enableDane: boolean) => {
+    const { sts, dane } = path(
+      {},
+      {},
+      { sts: "enforce", secure: true, config: pathConfig({ enableMtaSts, enableDane }) },
+    );
+    return { sts, dane };
+  };
+  assert.deepEqual(demands(true, true), { sts: "enforce", dane: true });
+  assert.deepEqual(demands(false, true), { sts: "none", dane: true });
+  assert.deepEqual(demands(true, false), { sts: "enforce", dane: false });
 });

@@ -66,10 +66,14 @@ export class TlsDesk {
   ): Connection {
     const settings = contextKey(path.config);
     const context = this.#contexts.get(settings, path.config, this.#parts.clock.monoMs());
-    if ("problem" in context || plain.pendingBytes > 0) {
-      const why =
-        "problem" in context ? `our own settings cannot be used: ${context.problem}` : "it answered too early";
-      done({ kind: "failed", failure: { result: "validation-failure", reason: why } });
+    if ("problem" in context) {
+      const text = `TLS: our own settings cannot be used: ${context.problem}`;
+      done({ kind: "not-begun", answer: { kind: "refused", code: 451, enhanced: [4, 3, 5], text } });
+      return plain;
+    }
+    if (plain.pendingBytes > 0) {
+      const reason = "the reply to STARTTLS came before the command had left";
+      done({ kind: "not-begun", answer: { kind: "protocol", reason } });
       return plain;
     }
     const { clock, requestTurn } = this.#parts;
@@ -90,7 +94,7 @@ export class TlsDesk {
     return startHandshake(plain, want, parts, (result) => {
       this.#count(Counter.tlsHandshakes);
       if (result.kind === "failed") this.#count(Counter.tlsFailures);
-      else if (result.facts.resumed) this.#count(Counter.tlsResumed);
+      else if (result.kind === "secured" && result.facts.resumed) this.#count(Counter.tlsResumed);
       done(result);
     });
   }
@@ -167,9 +171,11 @@ export class LineSecurity {
   failed(failure: StepResult, secured: boolean): boolean {
     const { stage, answer } = failure;
     const atTls = stage === "starttls" || stage === "handshake" || (secured && stage === "ehlo");
-    // A peer that is busy is not broken; and one that somebody tampers with gets nothing in clear on that account.
+    // A peer that is busy is not broken, nor is one to whom we cannot speak TLS by our own fault; and one that somebody
+    // tampers with gets nothing in clear on that account.
     const busy = answer.kind === "reply" && answer.reply.code === 421;
-    if (!atTls || busy || answer.kind === "protocol" || this.demand.whenFailed === "fail") return false;
+    const notItsTls = busy || answer.kind === "protocol" || answer.kind === "refused";
+    if (!atTls || notItsTls || this.demand.whenFailed === "fail") return false;
     this.#desk.noteBroken(this.path, this.target.name);
     return this.demand.whenFailed === "clear";
   }

@@ -1,9 +1,11 @@
+import { X509Certificate } from "node:crypto";
 import { isIP, type Socket } from "node:net";
-import { checkServerIdentity, connect, type SecureContext, type TLSSocket } from "node:tls";
+import { connect, type PeerCertificate, type SecureContext, type TLSSocket } from "node:tls";
 import { daneMatches } from "../../../dns/dane-match.js";
 import type { Connection } from "../../../native/binding.js";
 import { SecureConnection } from "../../../native/secure-connection.js";
 import type { DaneState } from "../../../protocol/tls-policy.js";
+import type { Answer } from "../../../smtp/client-result.js";
 import type { KnownSession, Resumption } from "./resumption.js";
 import { certificateFailure, handshakeFailure, type TlsFailure } from "./tls-failure.js";
 
@@ -35,7 +37,9 @@ export interface TlsFacts {
 /** How a handshake ended. */
 export type HandshakeResult =
   | { readonly kind: "secured"; readonly facts: TlsFacts }
-  | { readonly kind: "failed"; readonly failure: TlsFailure };
+  | { readonly kind: "failed"; readonly failure: TlsFailure }
+  /** Nothing was begun, and the host's TLS is not to blame: our own settings are, or somebody who tampers. */
+  | { readonly kind: "not-begun"; readonly answer: Answer };
 
 /** What a handshake needs of its worker. */
 export interface HandshakeParts {
@@ -74,7 +78,7 @@ export function startHandshake(
       // RFC 7672 §8.1, RFC 3207: the name that is asked for is the one that is checked.
       ...(name === null ? {} : { servername: name }),
       ...(known === null ? {} : { session: known.session }),
-      checkServerIdentity: (_, certificate) => checkServerIdentity(want.host, certificate),
+      checkServerIdentity: (_, certificate) => nameProblem(want.host, certificate),
     });
     secure.on("session", keep);
     return secure;
@@ -112,6 +116,19 @@ export function startHandshake(
     requestTurn: parts.requestTurn,
   });
   return connection;
+}
+
+const NAME_RULES = { subject: "never", partialWildcards: false } as const;
+
+/**
+ * What is wrong with a certificate's names: the host must be among the alternative ones, itself or by a `*` that is a
+ * whole label (RFC 8461 §4.1, RFC 6125 §6.4). Node's own check would take a common name, too.
+ */
+function nameProblem(host: string, { raw }: PeerCertificate): Error | undefined {
+  const certificate = new X509Certificate(raw);
+  const name = isIP(host) === 0 ? certificate.checkHost(host, NAME_RULES) : certificate.checkIP(host);
+  if (name !== undefined) return undefined;
+  return Object.assign(new Error(`not for ${host}`), { code: "ERR_TLS_CERT_ALTNAME_INVALID" });
 }
 
 /** Null for a host that has only an address: SNI takes none (RFC 6066 §3). */

@@ -31,6 +31,8 @@ export class SessionNotes {
   /** A connection could not be used, because of TLS or not. */
   failed(security: LineSecurity, { stage, answer }: StepResult, sendingIp: string | null): void {
     if (answer.kind === "tls") this.#add(security, answer, sendingIp);
+    // What our own settings make impossible is no news for the domain.
+    else if (answer.kind === "refused") return;
     else if (stage === "starttls" || stage === "handshake") this.#add(security, UNFINISHED, sendingIp);
   }
 

@@ -38,6 +38,28 @@ export const certificates = {
   selfSigned: makeCertificate({ names: ["mx.example"], ...always, issuer: null, authority: false }),
 };
 
+/** Its own authority, with `mx.example` as the common name and no alternative names; made by `openssl req -x509`. */
+export const commonNameOnly: Certified = {
+  certificate: `-----BEGIN CERTIFICATE-----
+MIIBgTCCASegAwIBAgIUHqSFix2MX4cg+Txgp+WCwRJqe9QwCgYIKoZIzj0EAwIw
+FTETMBEGA1UEAwwKbXguZXhhbXBsZTAgFw0yNjExMjUxOTI4MjdaGA8yMTI2MTEw
+MTE5MjgyN1owFTETMBEGA1UEAwwKbXguZXhhbXBsZTBZMBMGByqGSM49AgEGCCqG
+SM49AwEHA0IABJl8a14VuK4Nu0Yghqqmj/rJcuhcX4ys+D4rW0Q+EAAVeH+Leypw
+6e2GI9PR6ZDVjwdZccRj16BfKnRbVR9deDSjUzBRMB0GA1UdDgQWBBTP8WCKfAYO
+yhQC7cPQ/Spa9tFfbDAfBgNVHSMEGDAWgBTP8WCKfAYOyhQC7cPQ/Spa9tFfbDAP
+BgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0gAMEUCIQDxq/o+9DeDkkL7s1ck
+chJudJ7fbPC6hUfmtzdT05CL0QIgebCEPUpZCTZIMZSncHMn+HYcTS6Z5UMIWInW
+II5wFfw=
+-----END CERTIFICATE-----
+`,
+  key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgPvb8oapow3tuteq5
+k+RVGKwnRC9LeN1+4/I/vwDcy2ahRANCAASZfGteFbiuDbtGIIaqpo/6yXLoXF+M
+rPg+K1tEPhAAFXh/i3sqcOnthiPT0emQ1Y8HWXHEY9egXyp0W1UfXXg0
+-----END PRIVATE KEY-----
+`,
+};
+
 /** STARTTLS as it should be, with a certificate that the tests' authority signed. */
 export function tlsOf(certified: Certified = certificates.good, more: Partial<SinkTls> = {}): SinkTls {
   const { certificate, key } = certified;

@@ -11,7 +11,7 @@ import type { DaneState } from "../../../../src/protocol/tls-policy.js";
 import { startProxy } from "../../../../src/proxy/proxy.js";
 import { publicKeyOf } from "../../../../src/sink/certificate.js";
 import type { SinkAuth, SinkTls } from "../../../../src/sink/options.js";
-import { authority, certificates, LiveWorld, TlsSink, textOf, tlsOf } from "./live-session.js";
+import { authority, certificates, commonNameOnly, LiveWorld, TlsSink, textOf, tlsOf } from "./live-session.js";
 
 interface Case {
   readonly name: string;
@@ -117,6 +117,12 @@ const cases: readonly Case[] = [
     tls: tlsOf(certificates.otherName),
     config: { enableTls: "Required" },
     expect: /TLS: its certificate is not for mx\.example but for other\.example/,
+  },
+  {
+    name: "only a common name (RFC 8461 §4.1)",
+    tls: tlsOf(commonNameOnly),
+    config: { enableTls: "Required", tlsTrustedCertificates: commonNameOnly.certificate },
+    expect: /TLS: its certificate is not for mx\.example but for no name/,
   },
   {
     name: "expired",
@@ -416,6 +422,27 @@ test("AUTH: a token of a file that somebody else keeps fresh", async () => {
     world.close();
     await sink.stop();
     rmSync(dir, { recursive: true });
+  }
+});
+
+test("what is wrong with our own settings is not held against the host: not in clear, not remembered, not reported", async () => {
+  const world = new LiveWorld();
+  const sink = await TlsSink.start(tlsOf());
+  const wrong = { tlsCertificate: certificates.good.certificate } as const;
+  try {
+    for (const enableTls of ["Opportunistic", "OpportunisticInsecure"] as const) {
+      const config = { enableTls, opportunisticTlsReconnect: true, rememberBrokenTlsMs: 60_000 };
+      const [failed] = await world.send([sink.sink.port], { ...config, ...wrong });
+      assert.match(textOf(failed), /TLS: our own settings cannot be used/);
+      assert.deepEqual(failed.notes, []);
+      assert.deepEqual(sink.got, []);
+      const [mended] = await world.send([sink.sink.port], config);
+      assert.equal(mended.facts?.version, "TLSv1.3", "TLS is tried again as soon as it can be");
+      sink.got.length = 0;
+    }
+  } finally {
+    world.close();
+    await sink.sink.stop();
   }
 });
 
