@@ -57,10 +57,18 @@ export class ChildServer {
 
   /** The value of a metric's only series, or of the one with these labels as printed. */
   async metric(name: string): Promise<number> {
-    const text = await (await fetch(`${this.http}/metrics`)).text();
-    const line = text.split("\n").find((one) => one.startsWith(`${name} `));
-    if (line === undefined) throw new Error(`no metric ${name}`);
-    return Number(line.slice(name.length + 1));
+    const [value] = await this.metrics(name);
+    return value as number;
+  }
+
+  /** The values of several, of one moment. */
+  async metrics(...names: readonly string[]): Promise<number[]> {
+    const lines = (await (await fetch(`${this.http}/metrics`)).text()).split("\n");
+    return names.map((name) => {
+      const line = lines.find((one) => one.startsWith(`${name} `));
+      if (line === undefined) throw new Error(`no metric ${name}`);
+      return Number(line.slice(name.length + 1));
+    });
   }
 
   async stop(): Promise<void> {
