@@ -38,6 +38,7 @@ export class Promotion {
   #resumeMs = Number.POSITIVE_INFINITY;
   /** The message that was made ready last, and its lane. */
   #before = 0;
+  #beforeKey = 0 as SpoolKey;
   #beforeLane: Lane | null = null;
   /** How many were made ready by one choice of a source: they make a transaction. */
   #run = 0;
@@ -146,6 +147,7 @@ export class Promotion {
     queue.woken = false;
     this.#core.placement.makeReady(row, lane);
     this.#before = row;
+    this.#beforeKey = this.#core.table.key[row] as SpoolKey;
     this.#beforeLane = lane;
     this.#run = companion === null ? 1 : this.#run + 1;
     return true;
@@ -154,10 +156,13 @@ export class Promotion {
   /** The lane of the message before, when that was another recipient of the same transaction: one choice for all of them. */
   #laneOfBefore(row: Row, queue: ScheduledQueue): Lane | null {
     const lane = this.#beforeLane;
-    if (lane === null || lane.queue !== queue || !this.#core.table.together(this.#before, row)) return null;
+    const { table, epoch } = this.#core;
+    // Its row may be another message's by now, even this one's; and it may be this one, which is tried again.
+    if (lane === null || lane.queue !== queue || table.key[this.#before] !== this.#beforeKey) return null;
+    if (this.#before === row || !table.together(this.#before, row)) return null;
     const { path } = lane;
-    // The lane may be from before a new route or a new pool.
-    const isOld = path.gone || queue.lanes[lane.index] !== lane;
+    // The lane may be from before a new route, a new pool or a reload.
+    const isOld = path.gone || path.epoch !== epoch || queue.lanes[lane.index] !== lane;
     if (
       isOld ||
       this.#run >= path.config.maxRecipientsPerBatch ||
@@ -179,6 +184,7 @@ export class Promotion {
       const entry = queue.turn.next(weights, this.#refused);
       if (entry < 0) return null;
       const lane = this.#core.paths.lane(queue, entry, route);
+      this.#renewal.path(lane.path);
       const refusal = this.#ask(lane.path);
       if (refusal === Refusal.none) return lane;
       this.#refused[entry] = refusal;

@@ -30,8 +30,8 @@ const HERE: readonly (keyof PathConfig)[] = [
  * When full:   a step does what it may; the turns go on until all have the new options.
  * On failure:  another reload in between begins the walk anew.
  *
- * Whatever is used before the walk has come to it is renewed at once (`queue` is called by the promotion), so nobody
- * goes by two configurations.
+ * Whatever is used before the walk has come to it is renewed at once (`queue` and `path` are called by the
+ * promotion), so nobody goes by two configurations.
  */
 export class Renewal {
   readonly #core: Core;
@@ -70,7 +70,7 @@ export class Renewal {
     while (this.#paths !== null && work < max) {
       const { done, value } = this.#paths.next();
       if (done === true) this.#paths = null;
-      else this.#path(value);
+      else this.path(value);
       work++;
     }
     while (this.#paths === null && this.#queues !== null && work < max) {
@@ -114,7 +114,8 @@ export class Renewal {
     return work;
   }
 
-  #path(path: EgressPath): void {
+  /** Gives the path its new options unless it has them. */
+  path(path: EgressPath): void {
     const { paths, epoch, agenda } = this.#core;
     if (path.epoch === epoch) return;
     path.epoch = epoch;

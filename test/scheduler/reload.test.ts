@@ -465,3 +465,54 @@ test("a domain with options of its own has connections of its own, before a relo
   for (const [name, mode] of modes()) assert.equal(mode, name === "bank.example" ? "Required" : "Opportunistic");
   assert.equal(world.deliverAll().length, 4);
 });
+
+test("mail that comes right behind a reload goes by it, however many paths are still to be renewed", () => {
+  const world = new Harness();
+  const domains = Array.from({ length: 600 }, (_, index) => `d${index}.example`);
+  world.addresses.set("unspecified", "192.0.2.1");
+  for (const domain of domains) world.accept(domain);
+  assert.equal(world.deliverAll().length, 600);
+  world.addresses.set("unspecified", "192.0.2.2");
+  world.accept("d599.example");
+  world.scheduler.reconfigure();
+  world.scheduler.turn();
+  assert.ok(world.scheduler.renewing, "a path of the end is not reached in one turn");
+  world.turns();
+  const [delivery] = world.port.deliveries;
+  assert.ok(delivery !== undefined);
+  const { definition } = world.scheduler.core.sessions.find(delivery.session)?.path ?? {};
+  const told = world.port.defined.filter(({ id }) => id === definition?.id);
+  assert.deepEqual(
+    told.map(({ source }) => source.address),
+    ["192.0.2.1", "192.0.2.2"],
+    "the worker is told before it opens a session for the message",
+  );
+  assert.equal(world.port.opened.length, 601, "and no session of the old address gets it");
+});
+
+test("a message that gets the row of the one before it is not taken for its companion: it takes a token of its own", () => {
+  const world = new Harness();
+  world.paths.set("unspecified", { sourceSelectionRate: rate("1/min") });
+  world.accept("a.example");
+  assert.equal(world.deliverAll().length, 1);
+  world.accept("a.example");
+  assert.equal(world.deliverAll().length, 0);
+  assert.equal(queueSnapshots(world.scheduler.core, 1)[0]?.hold, "throttled");
+});
+
+test("a message that is tried again chooses again: it is no companion of itself", () => {
+  const world = twoSources();
+  world.accept("a.example");
+  const ways: (string | undefined)[] = [];
+  for (let attempt = 0; attempt < 2; attempt++) {
+    world.turns();
+    const [delivery] = world.port.deliveries;
+    assert.ok(delivery !== undefined);
+    ways.push(world.scheduler.core.sessions.find(delivery.session)?.path.source.name);
+    world.answer(delivery, OutcomeKind.transient);
+    world.turns();
+    world.after(3_600_000);
+    world.confirmClosed();
+  }
+  assert.deepEqual(ways, ["one", "two"]);
+});

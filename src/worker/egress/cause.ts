@@ -35,6 +35,8 @@ export function causeOf(failure: StepResult, fault: Fault | null, origin: Origin
   }
   const { stage, answer } = failure;
   const { proxy } = origin;
+  // Whoever speaks of TLS is the host, through a proxy too.
+  if (answer.kind === "tls") return FailureClass.tls;
   if (proxy === null) {
     // The error has two meanings: nobody has the address, or all of its ports are in use towards this destination.
     const unplumbed = stage === "connect" && fault?.errno === "EADDRNOTAVAIL" && origin.isUnplumbed;

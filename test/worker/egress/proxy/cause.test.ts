@@ -16,6 +16,8 @@ const CLOSED: Answer = { kind: "closed" };
 const TIMEOUT: Answer = { kind: "timeout", afterMs: 60_000 };
 const REPLY: Answer = { kind: "reply", reply: { code: 554, enhanced: null, content: "no", lines: ["no"] } };
 
+const EXPIRED: Answer = { kind: "tls", result: "certificate-expired", reason: "its certificate has expired" };
+
 function from(proxy: ProxyConfig | null, isUnplumbed = false): Origin {
   return { proxy, isUnplumbed };
 }
@@ -43,6 +45,8 @@ test("who is to blame", () => {
     ["banner", REPLY, null, from(HA), other],
     ["banner", TIMEOUT, null, from(SOCKS), other],
     ["ehlo", CLOSED, null, from(HA), other],
+    ["handshake", EXPIRED, null, from(null), tls],
+    ["starttls", EXPIRED, null, from(HA), tls],
   ];
   for (const [stage, answer, why, origin, expected] of rows) {
     const found = blame(TARGET, step(stage, answer), why, origin).cause;
@@ -67,6 +71,13 @@ test("a host is blamed only for what a host did", () => {
     assert.equal(failureOf(unreachableFlags(cause) | OutcomeFlag.sessionEnded), cause);
     assert.equal(unreachableFlags(cause) & OutcomeFlag.removing, 0);
   }
+});
+
+test("a record says that it was TLS, where it was with all hosts", () => {
+  const failed = blame(TARGET, step("handshake", EXPIRED), null, from(null));
+  assert.match(judgeUnreachable([failed, failed]).content, /candidate hosts \(TLS\): mx\.example .*has expired, mx\./);
+  const silent = blame(TARGET, step("banner", TIMEOUT), null, from(null));
+  assert.match(judgeUnreachable([failed, silent]).content, /candidate hosts: mx\.example/);
 });
 
 test("a record says that it was the proxy, and which", () => {
