@@ -6,6 +6,9 @@
  *     late-N-…  refused for now N times, then accepted
  *     else      accepted
  *
+ * A recipient whose content is judged by its name wants a transaction of its own: to others with it the host says that they
+ * are too many.
+ *
  * Runs on   the test's thread
  * Owns      its listener and connections, and the list of what arrived
  * When full the test ends
@@ -138,6 +141,9 @@ export class RecordingSink {
       case "RCPT": {
         const recipient = /<([^>]*)>/.exec(line)?.[1] ?? "";
         if (/^no-[^d]/.test(recipient)) return "550 5.1.1 No such user\r\n";
+        if (recipients.length > 0 && (isJudged(recipient) || isJudged(recipients[0] as string))) {
+          return "452 4.5.3 Too many recipients\r\n";
+        }
         recipients.push(recipient);
         return GOOD;
       }
@@ -199,4 +205,9 @@ function isWhole(wire: string): boolean {
     .replaceAll("\r\n.", "\r\n")
     .replace(/^\./, "");
   return sum !== undefined && sum === createHash("md5").update(body, "latin1").digest("hex");
+}
+
+/** Whether the recipient's name decides what becomes of the content. */
+function isJudged(recipient: string): boolean {
+  return recipient.startsWith("no-") || recipient.startsWith("late-");
 }
