@@ -10,7 +10,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { DEATHS, type DeadFigures, type Death, runBesideDead } from "../../test/support/dead-destination.js";
+import { DEATHS, type DeadFigures, DeadWorld } from "../../test/support/dead-destination.js";
 
 const { values } = parseArgs({
   options: {
@@ -37,18 +37,23 @@ try {
   for (const death of DEATHS.filter((one) => values.death.includes(one))) {
     const ratios: [number, number][] = [];
     for (let pair = 0; pair < Number(values.pairs); pair++) {
-      const run = async (of: Death): Promise<DeadFigures> => {
-        const here = join(directory, `${death}-${pair}-${of}`);
-        const { dead, count, retry, workers } = values;
-        const settings = { dead: Number(dead), healthy: Number(count), workers: Number(workers), retry };
-        const figures = await runBesideDead(here, { death: of, ...settings });
-        rmSync(here, { recursive: true });
-        print(of, figures);
-        return figures;
+      const run = async (filled: boolean): Promise<DeadFigures> => {
+        const here = join(directory, `${death}-${pair}-${filled}`);
+        const world = await DeadWorld.start(here, { workers: Number(values.workers), retry: values.retry });
+        try {
+          await world.measure(Number(values.count));
+          if (filled) await world.fill(death, Number(values.dead));
+          const figures = await world.measure(Number(values.count));
+          print(filled ? death : "none", figures);
+          return figures;
+        } finally {
+          await world.stop();
+          rmSync(here, { recursive: true });
+        }
       };
       // Who goes first takes turns.
-      const first = await run(pair % 2 === 0 ? "none" : death);
-      const second = await run(pair % 2 === 0 ? death : "none");
+      const first = await run(pair % 2 !== 0);
+      const second = await run(pair % 2 === 0);
       const [without, beside] = pair % 2 === 0 ? [first, second] : [second, first];
       ratios.push([beside.perSecond / without.perSecond, beside.cpuUs / without.cpuUs]);
     }

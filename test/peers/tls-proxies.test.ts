@@ -11,6 +11,7 @@ import { type MailHost, storedMail } from "../support/peers/mail-host.js";
 import { startPostfix } from "../support/peers/postfix.js";
 import { present } from "../support/peers/program.js";
 import {
+  atEnd,
   handIn,
   outcomeOf,
   outcomesIn,
@@ -34,7 +35,7 @@ async function startOwnProxy(t: TestContext, dir: string, port: number): Promise
   const child = spawn(process.execPath, [MAIN, "proxy", ...listen], { stdio: ["ignore", "ignore", "pipe"] });
   let words = "";
   child.stderr.on("data", (chunk: Buffer) => (words += chunk.toString()));
-  t.after(() => child.kill("SIGKILL"));
+  atEnd(t, () => child.kill("SIGKILL"));
   await until(() => existsSync(ready) || child.exitCode !== null, "hikyaku proxy");
   assert.equal(child.exitCode, null, words);
   assert.ok(readFileSync(ready, "utf8").includes(`${port}`));

@@ -17,16 +17,12 @@ import { startLoad } from "../../src/load/run.js";
 /** Ways to be dead: connections are refused, or never answered, or the host greets after a minute. */
 export const DEATHS = ["refuses", "drops", "tarpit"] as const;
 
-/** See {@link DEATHS}; `none`: there is no dead destination. */
-export type Death = (typeof DEATHS)[number] | "none";
+/** See {@link DEATHS}. Mail for `DEATH.example` goes to such a host. */
+export type Death = (typeof DEATHS)[number];
 
-/** What to measure. */
-export interface DeadRun {
-  readonly death: Death;
-  /** Messages for the dead destination. */
-  readonly dead: number;
-  /** Messages for the healthy one that are measured, after as many that are not. */
-  readonly healthy: number;
+/** How the server runs. */
+export interface DeadOptions {
+  /** `retry_interval` of the dead destinations. */
   readonly retry: string;
   readonly workers: number;
 }
@@ -54,82 +50,92 @@ const program: Program = {
   args: [new URL("../../src/cli/main.js", import.meta.url).pathname],
 };
 
-/** Runs once, in a directory of its own. */
-export async function runBesideDead(directory: string, run: DeadRun): Promise<DeadFigures> {
-  mkdirSync(directory, { recursive: true });
-  const children: Child[] = [];
-  const ends: (() => Promise<void>)[] = [];
-  const start = async (name: string, ...args: string[]): Promise<{ child: Child; ready: Ready }> => {
-    const child = new Child(name, program, [...args, "--ready-file", Child.READY], directory);
-    children.push(child);
-    return { child, ready: (await child.ready()) as Ready };
-  };
-  try {
-    const listen = ["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"];
-    const sink = (await start("healthy", "sink", ...listen)).ready;
-    const tarpit = async () => (await start("tarpit", "sink", ...listen, "--latency", "60s")).ready.smtp[0]!;
-    const deaths: Readonly<Record<Death, () => Promise<ListenAddress>>> = {
-      none: async () => ({ host: "127.0.0.1", port: 9 }),
-      refuses: async () => ({ host: "127.0.0.1", port: 9 }),
-      drops: () => startDropping(ends),
-      tarpit,
-    };
-    const dead = await deaths[run.death]();
-    writeFileSync(join(directory, "hikyaku.toml"), configOf(sink.smtp[0]!, dead, run));
-    writeFileSync(join(directory, "shaping.toml"), '["default"]\nprohibited_hosts = []\nenable_tls = "Disabled"\n');
-    const { child, ready } = await start("server", "start", "--config", join(directory, "hikyaku.toml"));
-    const server = new Measured(child, ready, sink.http[0]!);
-    await server.load("healthy.example", run.healthy);
-    await server.arrived(run.healthy);
-    if (run.death !== "none") await server.load("dead.example", run.dead);
-    // What is under way at once comes to its rest: the first connections have failed, or hang.
-    await sleep(500);
-    return await server.measure(run.healthy);
-  } finally {
-    for (const child of children.reverse()) await child.stop();
-    for (const end of ends) await end();
+/** A server between a healthy destination and three dead ones, all in processes of their own. */
+export class DeadWorld {
+  readonly #children: Child[] = [];
+  readonly #directory: string;
+  #dropping: Dropping | null = null;
+  #server: Child | null = null;
+  #smtp: ListenAddress = { host: "127.0.0.1", port: 0 };
+  #metrics = "";
+  #totals = "";
+  /** Messages for the healthy destination so far. */
+  #sent = 0;
+
+  private constructor(directory: string) {
+    this.#directory = directory;
   }
-}
 
-/** The server under test, seen from outside. */
-class Measured {
-  readonly #child: Child;
-  readonly #smtp: ListenAddress;
-  readonly #metrics: string;
-  readonly #totals: string;
+  /** Starts everything; `directory` is the world's own. */
+  static async start(directory: string, options: DeadOptions): Promise<DeadWorld> {
+    mkdirSync(directory, { recursive: true });
+    const world = new DeadWorld(directory);
+    try {
+      await world.#start(options);
+    } catch (error) {
+      await world.stop();
+      throw error;
+    }
+    return world;
+  }
 
-  constructor(child: Child, ready: Ready, sinkHttp: ListenAddress) {
-    this.#child = child;
+  async #start(options: DeadOptions): Promise<void> {
+    const listen = ["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"];
+    const healthy = await this.#child("healthy", "sink", ...listen);
+    const tarpit = await this.#child("tarpit", "sink", ...listen, "--latency", "60s");
+    this.#dropping = await startDropping();
+    const hosts = {
+      healthy: healthy.ready.smtp[0]!,
+      // Nobody listens on the port of `discard`.
+      refuses: { host: "127.0.0.1", port: 9 },
+      drops: this.#dropping.address,
+      tarpit: tarpit.ready.smtp[0]!,
+    };
+    writeFileSync(join(this.#directory, "hikyaku.toml"), configOf(hosts, options));
+    const shaping = '["default"]\nprohibited_hosts = []\nenable_tls = "Disabled"\n';
+    writeFileSync(join(this.#directory, "shaping.toml"), shaping);
+    const config = join(this.#directory, "hikyaku.toml");
+    const { child, ready } = await this.#child("server", "start", "--config", config);
+    this.#server = child;
     this.#smtp = ready.smtp[0]!;
     this.#metrics = `http://127.0.0.1:${ready.http[0]!.port}/metrics`;
-    this.#totals = `http://127.0.0.1:${sinkHttp.port}/totals`;
+    this.#totals = `http://127.0.0.1:${healthy.ready.http[0]!.port}/totals`;
   }
 
-  async load(domain: string, count: number): Promise<void> {
-    const domains = [{ name: domain, weight: 1 }];
-    const { accepted, error } = await startLoad({ ...DEFAULT_LOAD, target: this.#smtp, count, domains }).done;
-    if (accepted !== count) throw new Error(`${accepted} of ${count} accepted: ${error}`);
+  async #child(name: string, ...args: string[]): Promise<{ child: Child; ready: Ready }> {
+    const child = new Child(name, program, [...args, "--ready-file", Child.READY], this.#directory);
+    this.#children.push(child);
+    return { child, ready: (await child.ready()) as Ready };
   }
 
-  /** Waits until the healthy destination has so many messages. */
-  async arrived(count: number): Promise<void> {
-    for (;;) {
-      this.#child.check();
-      const { messages } = (await (await fetch(this.#totals)).json()) as { messages: number };
-      if (messages >= count) return;
-      await sleep(10);
-    }
+  /** Ends everything. */
+  async stop(): Promise<void> {
+    for (const child of this.#children.reverse()) await child.stop();
+    await this.#dropping?.stop();
   }
 
+  /** The server's process id. */
+  get pid(): number {
+    return this.#server?.pid ?? 0;
+  }
+
+  /** Fills the queue of a dead destination, and waits until its first connections have failed, or hang. */
+  async fill(death: Death, count: number): Promise<void> {
+    await this.#load(`${death}.example`, count);
+    await sleep(500);
+  }
+
+  /** Messages to the healthy destination, from the first one's beginning to the last one's arrival. */
   async measure(count: number): Promise<DeadFigures> {
     const before = this.#usage();
     const failedBefore = await this.#metric("total_messages_transfail");
     const from = performance.now();
-    await this.load("healthy.example", count);
-    await this.arrived(2 * count);
+    this.#sent += count;
+    await this.#load("healthy.example", count);
+    await this.#arrived();
     const seconds = (performance.now() - from) / 1000;
     const used = usageBetween(before, this.#usage());
-    const scheduler = used.threads.find(({ id }) => id === this.#child.pid);
+    const scheduler = used.threads.find(({ id }) => id === this.pid);
     return {
       perSecond: count / seconds,
       cpuUs: used.cpuUs / count,
@@ -139,8 +145,24 @@ class Measured {
     };
   }
 
+  async #load(domain: string, count: number): Promise<void> {
+    const domains = [{ name: domain, weight: 1 }];
+    const { accepted, error } = await startLoad({ ...DEFAULT_LOAD, target: this.#smtp, count, domains }).done;
+    if (accepted !== count) throw new Error(`${accepted} of ${count} accepted: ${error}`);
+  }
+
+  /** Waits until the healthy destination has everything. */
+  async #arrived(): Promise<void> {
+    for (;;) {
+      this.#server?.check();
+      const { messages } = (await (await fetch(this.#totals)).json()) as { messages: number };
+      if (messages >= this.#sent) return;
+      await sleep(10);
+    }
+  }
+
   #usage(): ProcessUsage {
-    const usage = processUsage(this.#child.pid);
+    const usage = processUsage(this.pid);
     if (usage === null) throw new Error("no /proc, or no server");
     return usage;
   }
@@ -151,31 +173,48 @@ class Measured {
   }
 }
 
+interface Dropping {
+  readonly address: ListenAddress;
+  stop(): Promise<void>;
+}
+
 /**
  * A listener whose queue of connections is full and that takes none: the kernel drops every further attempt, as a firewall
  * does. It is a program that has been stopped.
  */
-async function startDropping(ends: (() => Promise<void>)[]): Promise<ListenAddress> {
-  const script = `const s = require("node:net").createServer();
-s.listen({ host: "127.0.0.1", port: 0, backlog: 1 }, () => { console.log(s.address().port); process.kill(process.pid, "SIGSTOP"); });`;
+async function startDropping(): Promise<Dropping> {
+  const script = `const server = require("node:net").createServer();
+server.listen({ host: "127.0.0.1", port: 0, backlog: 1 }, () => {
+  console.log(server.address().port);
+  process.kill(process.pid, "SIGSTOP");
+});`;
   const child = spawn(process.execPath, ["-e", script], { stdio: ["ignore", "pipe", "inherit"] });
   const [said] = (await once(child.stdout, "data")) as [Buffer];
   const address = { host: "127.0.0.1", port: Number(said.toString()) };
+  // Those that find room in the queue; the last ones find none.
   const filling = Array.from({ length: 4 }, () => connect(address.port, address.host).on("error", () => {}));
-  ends.push(async () => {
-    for (const socket of filling) socket.destroy();
-    const gone = once(child, "exit");
-    child.kill("SIGKILL");
-    await gone;
-  });
   await once(filling[0]!, "connect");
   await sleep(200);
-  return address;
+  return {
+    address,
+    async stop() {
+      for (const socket of filling) socket.destroy();
+      const gone = once(child, "exit");
+      child.kill("SIGKILL");
+      await gone;
+    },
+  };
 }
 
-function configOf(healthy: ListenAddress, dead: ListenAddress, { retry, workers }: DeadRun): string {
-  const queue = (domain: string, to: ListenAddress): string =>
-    `[[queue]]\nmatch = { domain = "${domain}" }\nretry_interval = "${retry}"\nmax_retry_interval = "${retry}"\nprotocol = { smtp = { mx_list = ["${to.host}:${to.port}"] } }\n`;
+function configOf(hosts: Readonly<Record<Death | "healthy", ListenAddress>>, { retry, workers }: DeadOptions): string {
+  const queues = Object.entries(hosts).map(
+    ([name, { host, port }]) => `[[queue]]
+match = { domain = "${name}.example" }
+retry_interval = "${retry}"
+max_retry_interval = "${retry}"
+protocol = { smtp = { mx_list = ["${host}:${port}"] } }
+`,
+  );
   return `[node]
 hostname = "bench.invalid"
 data_dir = "var"
@@ -193,5 +232,5 @@ relay_hosts = ["127.0.0.0/8"]
 listen = "127.0.0.1:0"
 [shaping]
 files = ["shaping.toml"]
-${queue("healthy.example", healthy)}${queue("dead.example", dead)}`;
+${queues.join("")}`;
 }

@@ -22,10 +22,26 @@ import { PEER_PORT } from "./program.js";
 /** What every path to a real mail host needs, to stand under `["default"]`. */
 export const PEER_PATH = `smtp_port = ${PEER_PORT}\nprohibited_hosts = []\nip_lookup_strategy = "Ipv4Only"\n`;
 
-/** A directory that the test removes when it has ended, after all that it started later. */
+const ends = new WeakMap<TestContext, (() => unknown)[]>();
+
+/** Does something when the test has ended: what was said last first, other than `t.after`. */
+export function atEnd(t: TestContext, act: () => unknown): void {
+  const known = ends.get(t);
+  if (known !== undefined) {
+    known.push(act);
+    return;
+  }
+  const acts = [act];
+  ends.set(t, acts);
+  t.after(async () => {
+    for (const one of acts.reverse()) await one();
+  });
+}
+
+/** A directory that is removed when the test has ended, after what was started in it with {@link atEnd} is over. */
 export function testDir(t: TestContext): string {
   const dir = makeDir();
-  t.after(() => removeDir(dir));
+  atEnd(t, () => removeDir(dir));
   return dir;
 }
 
@@ -35,7 +51,7 @@ export async function startRelay(t: TestContext, dir: string, config: TestConfig
   const running = await startServer(dir);
   let stopped: Promise<void> | undefined;
   const stop = (): Promise<void> => (stopped ??= running.stop());
-  t.after(stop);
+  atEnd(t, stop);
   return { ...running, stop };
 }
 
