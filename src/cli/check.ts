@@ -1,10 +1,11 @@
 import type { Command } from "commander";
 import { Fault } from "../base/fault.js";
 import type { CompiledConfig } from "../config/compiled.js";
-import { ConfigFault, loadConfig } from "../config/load.js";
+import { ConfigFault } from "../config/load.js";
+import { loadWithSecrets } from "../config/load-secrets.js";
 import { formatProblems, type Problem } from "../config/problems.js";
 import { loadZone } from "../dns/static-zone.js";
-import { configPath, explainConfig } from "./config-argument.js";
+import { configPath, explainConfig, loadWithoutSecrets } from "./config-argument.js";
 
 /** Adds `hikyaku check` to the command line. */
 export function addCheckCommand(program: Command): void {
@@ -12,9 +13,10 @@ export function addCheckCommand(program: Command): void {
     .command("check")
     .description("check a configuration and the files that it names; exit 0 when a server could start with it, else 1")
     .option("--config <FILE>", "the configuration (default: HIKYAKU_CONFIG, ./hikyaku.toml, /etc/hikyaku/hikyaku.toml)")
+    .option("--no-vault", "do not ask Vault for the secrets that the configuration names; the rest is checked")
     .option("--json", "print the problems as JSON")
-    .action((flags: { readonly config?: string; readonly json?: boolean }) => {
-      process.exitCode = check(configPath(flags.config), flags.json === true);
+    .action(async (flags: { readonly config?: string; readonly json?: boolean; readonly vault: boolean }) => {
+      process.exitCode = await check(configPath(flags.config), flags.json === true, flags.vault);
     });
 }
 
@@ -25,11 +27,11 @@ function unusable(config: CompiledConfig, file: string): Problem[] {
   return [{ severity: "warning", file, line: null, column: null, key: "", message }];
 }
 
-function check(path: string, json: boolean): number {
+async function check(path: string, json: boolean, vault: boolean): Promise<number> {
   let problems: readonly Problem[] = [];
   let fault: string | null = null;
   try {
-    const loaded = loadConfig(path);
+    const loaded = vault ? await loadWithSecrets(path) : loadWithoutSecrets(path);
     problems = [...loaded.warnings, ...unusable(loaded.config, path)];
     const { hostsFile } = loaded.config.dns;
     if (hostsFile !== null) loadZone(hostsFile);

@@ -1,6 +1,8 @@
 import type { Fault } from "../base/fault.js";
 import { ConfigFault, findConfig, type LoadedConfig, loadConfig } from "../config/load.js";
+import { loadWithSecrets } from "../config/load-secrets.js";
 import { formatProblems } from "../config/problems.js";
+import { WITHOUT_SECRETS } from "../config/secret-source.js";
 
 /** Exit status of a start with a wrong configuration (sysexits' EX_CONFIG). */
 export const EX_CONFIG = 78;
@@ -14,10 +16,18 @@ export function configPath(option: string | undefined): string {
   return option ?? findConfig([], process.env);
 }
 
+/** Loads a configuration for a command that needs no secrets: it works where Vault cannot be asked. */
+export function loadWithoutSecrets(path: string): LoadedConfig {
+  return loadConfig(path, process.env, WITHOUT_SECRETS);
+}
+
 /** Loads a configuration for a command. A wrong one is explained on stderr and gives null. */
-export function loadOrExplain(path: string): LoadedConfig | null {
+export async function loadOrExplain(
+  path: string,
+  load: (path: string) => LoadedConfig | Promise<LoadedConfig> = (given) => loadWithSecrets(given),
+): Promise<LoadedConfig | null> {
   try {
-    const loaded = loadConfig(path);
+    const loaded = await load(path);
     if (loaded.warnings.length > 0) process.stderr.write(`${formatProblems(loaded.warnings)}\n`);
     return loaded;
   } catch (error) {

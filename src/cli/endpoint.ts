@@ -1,8 +1,8 @@
 import { existsSync } from "node:fs";
 import type { CompiledConfig, ListenAddress } from "../config/compiled.js";
-import { ConfigFault, loadConfig } from "../config/load.js";
+import { ConfigFault } from "../config/load.js";
 import { formatSocketAddress } from "../config/text-kinds.js";
-import { configPath, EX_CONFIG, EX_USAGE, explainConfig } from "./config-argument.js";
+import { configPath, EX_CONFIG, EX_USAGE, explainConfig, loadWithoutSecrets } from "./config-argument.js";
 
 /** Where commands find a running server when nothing else is said. */
 export const DEFAULT_ENDPOINT = "http://127.0.0.1:8000";
@@ -67,10 +67,10 @@ function serverUrl(text: string): URL | null {
   return /^https?:\/\//i.test(text) && URL.canParse(text) ? new URL(text) : null;
 }
 
-/** A configuration, without its warnings: they are for whoever starts or checks it. */
+/** A configuration, without its warnings and secrets: they are for whoever starts or checks it. */
 function load(path: string): CompiledConfig | { readonly refusal: string; readonly exitCode: number } {
   try {
-    return loadConfig(path).config;
+    return loadWithoutSecrets(path).config;
   } catch (error) {
     if (!(error instanceof ConfigFault)) throw error;
     return { refusal: explainConfig(path, error), exitCode: EX_CONFIG };

@@ -1,13 +1,14 @@
 import { lookup } from "node:dns/promises";
 import { availableParallelism } from "node:os";
 import { createInterface } from "node:readline";
-import { type Command, InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { NetworkSet } from "../base/cidr.js";
 import { Fault, messageOf } from "../base/fault.js";
 import type { ListenAddress } from "../config/compiled.js";
 import { isAddress, isHostName } from "../config/text-kinds.js";
 import { MOST_DOMAINS, zipfDomains } from "../load/domains.js";
 import { DKIM_SIZED_HEADER, sizeRefusal } from "../load/mail.js";
-import { DEFAULT_LOAD, type DomainShare, type LoadOptions, type SizeShare } from "../load/options.js";
+import { DEFAULT_LOAD, type DomainShare, type LoadOptions, type LoadTls, type SizeShare } from "../load/options.js";
 import { type LoadResult, resultJson, resultText } from "../load/result.js";
 import { type RunningLoad, startLoad } from "../load/run.js";
 import {
@@ -24,6 +25,7 @@ import { EX_UNREACHABLE } from "./config-argument.js";
 import { writeReadyFile } from "./ready-file.js";
 
 const SECOND_MS = 1000;
+const THIS_MACHINE = new NetworkSet(["127.0.0.0/8", "::1"]);
 const DEFAULT_DURATION_MS = 60_000;
 const DEFAULT_TARGET: ListenAddress = { host: "127.0.0.1", port: 2025 };
 
@@ -42,6 +44,9 @@ interface GenerateFlags {
   readonly header?: readonly string[];
   readonly dkimSizedHeader?: boolean;
   readonly pipelining: boolean;
+  readonly tls: LoadTls["mode"];
+  readonly tlsVerify?: boolean;
+  readonly tlsName?: string;
   readonly messagesPerConnection?: number;
   readonly helo: string;
   readonly from: string;
@@ -82,6 +87,14 @@ export function addGenerateCommand(program: Command): void {
     .option("--header <LINE>", 'further header, "Name: value", repeatable', headerArgument)
     .option("--dkim-sized-header", "a header with the size of an RSA-2048 signature; it verifies nowhere")
     .option("--no-pipelining", "one command at a time, even where the server offers more")
+    .addOption(
+      new Option("--tls <MODE>", "STARTTLS: never, where it is offered, or nothing without it")
+        .choices(["off", "opportunistic", "required"])
+        .default("off"),
+    )
+    .option("--tls-verify", "the server's certificate must be good (default: unless the server is on this machine)")
+    .option("--no-tls-verify", "whatever the certificate says")
+    .option("--tls-name <NAME>", "the server's name in its certificate (default: that of --target)")
     .option("--messages-per-connection <N>", "open a new connection after so many", wholeArgument(1, 1_000_000_000))
     .option("--helo <NAME>", "name given with EHLO", DEFAULT_LOAD.helo)
     .option("--from <ADDRESS>", "return path", fromArgument, DEFAULT_LOAD.sender)
@@ -193,6 +206,8 @@ function conflictOf(flags: GenerateFlags): string | null {
   if (flags.domain !== undefined && flags.domains !== undefined) return "--domain and --domains exclude each other";
   if (flags.count !== undefined && flags.duration !== undefined) return "--count and --duration exclude each other";
   if (flags.zipf !== undefined && (flags.domains ?? 1) === 1) return "--zipf does nothing without --domains, 2 or more";
+  if (flags.tls === "off" && (flags.tlsVerify !== undefined || flags.tlsName !== undefined))
+    return "--tls-verify and --tls-name do nothing without --tls opportunistic or required";
   return sizeRefusal(loadOf(flags, flags.target));
 }
 
@@ -210,6 +225,11 @@ function loadOf(flags: GenerateFlags, target: ListenAddress): LoadOptions {
     sizes: flags.size,
     domains: flags.domain ?? many,
     pipelining: flags.pipelining,
+    tls: {
+      mode: flags.tls,
+      verify: flags.tlsVerify ?? !(isAddress(target.host) && THIS_MACHINE.has(target.host)),
+      name: flags.tlsName ?? flags.target.host,
+    },
     messagesPerConnection: flags.messagesPerConnection ?? null,
     headers: [...(flags.header ?? []), ...(flags.dkimSizedHeader ? [DKIM_SIZED_HEADER] : [])],
     times: flags.times ?? null,

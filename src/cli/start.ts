@@ -42,7 +42,7 @@ async function start(flags: StartFlags, version: string): Promise<number> {
   ignoreDebuggerSignal(notice);
   const path = configPath(flags.config);
   const readMs = Date.now();
-  const loaded = loadOrExplain(path);
+  const loaded = await loadOrExplain(path);
   if (loaded === null) return EX_CONFIG;
   const { config } = loaded;
   // A store that fails rejects promises that nobody holds; the shard has heard of it and refuses mail.

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { RECORD_KINDS, type RecordKind } from "../protocol/records.js";
 import { recordKindArgument } from "./arguments.js";
 import { reportFaults } from "./command-fault.js";
-import { configPath, EX_CONFIG, loadOrExplain } from "./config-argument.js";
+import { configPath, EX_CONFIG, loadOrExplain, loadWithoutSecrets } from "./config-argument.js";
 import { pollEvery } from "./log-follow.js";
 import { tailLog } from "./tail.js";
 
@@ -40,7 +40,7 @@ export function addTailCommand(program: Command): void {
 async function tail(flags: TailFlags): Promise<number> {
   let dir = flags.dir;
   if (dir === undefined) {
-    const loaded = loadOrExplain(configPath(flags.config));
+    const loaded = await loadOrExplain(configPath(flags.config), loadWithoutSecrets);
     if (loaded === null) return EX_CONFIG;
     dir = loaded.config.log.dir;
   }

@@ -4,6 +4,7 @@ import { errnoOf } from "../base/fault.js";
 import type { LineMap } from "./line-map.js";
 import { nearest } from "./nearest.js";
 import { describe, formatPath, MAX_PROBLEMS, type Path, type Problems, quote } from "./problems.js";
+import { NO_VAULT, type SecretSource } from "./secret-source.js";
 
 /** Most bytes of a file that a `{ file = … }` value may name. */
 const MAX_SECRET_BYTES = 65_536;
@@ -17,22 +18,32 @@ export class Check {
   readonly file: string;
   /** Relative paths in the file start here; absolute. */
   readonly directory: string;
+  /** Where secrets from Vault come from. */
+  readonly secrets: SecretSource;
   readonly #lines: LineMap;
   readonly #problems: Problems;
   readonly #env: NodeJS.ProcessEnv;
   #warns = true;
 
-  constructor(file: string, directory: string, lines: LineMap, problems: Problems, env: NodeJS.ProcessEnv) {
+  constructor(
+    file: string,
+    directory: string,
+    lines: LineMap,
+    problems: Problems,
+    env: NodeJS.ProcessEnv,
+    secrets: SecretSource = NO_VAULT,
+  ) {
     this.file = file;
     this.directory = directory;
     this.#lines = lines;
     this.#problems = problems;
     this.#env = env;
+    this.secrets = secrets;
   }
 
   /** The same place of checking, without warnings: for parts that are not in force as a whole. */
   withoutWarnings(): Check {
-    const silent = new Check(this.file, this.directory, this.#lines, this.#problems, this.#env);
+    const silent = new Check(this.file, this.directory, this.#lines, this.#problems, this.#env, this.secrets);
     silent.#warns = false;
     return silent;
   }
@@ -82,7 +93,7 @@ export class Check {
     if (typeof value === "string") return value;
     if (!isTable(value)) return this.wrong(at, value, expected);
     const keys = Object.keys(value);
-    if (keys.some((key) => key.startsWith("vault_"))) return this.error(at, `vault secrets are ${NOT_AVAILABLE}`);
+    if (namesVault(value)) return this.error(at, "a secret from Vault goes only where a secret or a PEM file goes");
     for (const key of keys) if (key !== "env" && key !== "file") return this.unknownKey([...at, key], ["env", "file"]);
     const name = value["env"] ?? value["file"];
     if (keys.length !== 1 || typeof name !== "string")
@@ -109,6 +120,11 @@ export class Check {
 /** True for a table as the parsers give it: an object that is neither a list nor a date. */
 export function isTable(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date);
+}
+
+/** True for a table that means a secret in Vault, well or badly. */
+export function namesVault(value: unknown): value is Readonly<Record<string, unknown>> {
+  return isTable(value) && Object.keys(value).some((key) => key.startsWith("vault_"));
 }
 
 /** Keys that every object answers to without holding them; refused as names, so that no look-up meets them. */

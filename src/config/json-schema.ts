@@ -1,10 +1,10 @@
-import type { Json } from "./kinds.js";
+import { INDIRECT, type Json } from "./kinds.js";
 import { rootTable } from "./settings.js";
 import { blockTable, providerTable } from "./shaping-settings.js";
 
 const DIALECT = "http://json-schema.org/draft-07/schema#";
 
-/** What `{ "$ref": "#/definitions/indirect" }` means: a string from the environment or from a file. */
+/** What `{ "$ref": "#/definitions/indirect" }` means: a string from the environment or from a file; and the other, from Vault. */
 const definitions: Json = {
   indirect: {
     type: "object",
@@ -14,6 +14,18 @@ const definitions: Json = {
     properties: {
       env: { type: "string", description: "Environment variable that holds the value." },
       file: { type: "string", description: "File that holds the value." },
+    },
+  },
+  vault: {
+    type: "object",
+    additionalProperties: false,
+    required: ["vault_mount", "vault_path"],
+    properties: {
+      vault_mount: { type: "string", description: "Vault's engine of key and value pairs, of either version." },
+      vault_path: { type: "string", description: "The secret in it, without data/." },
+      vault_key: { type: "string", default: "key", description: "Which of its values." },
+      vault_address: { type: "string", description: "URL of Vault; VAULT_ADDR when left out." },
+      vault_token: { anyOf: [{ type: "string" }, INDIRECT], description: "VAULT_TOKEN when left out." },
     },
   },
 };

@@ -33,8 +33,12 @@ export interface Kind<T> {
 
 /** Where the schema says that a string may also come from the environment or from a file. */
 export const INDIRECT: Json = { $ref: "#/definitions/indirect" };
+/** Where the schema says that a string may come from Vault, too. */
+export const FROM_VAULT: Json = { $ref: "#/definitions/vault" };
 /** The schema of every kind that is written as a string. */
 export const STRING_SCHEMA: Json = { anyOf: [{ type: "string" }, INDIRECT] };
+/** The schema of secrets. */
+export const SECRET_SCHEMA: Json = { anyOf: [{ type: "string" }, INDIRECT, FROM_VAULT] };
 
 interface NumberBounds {
   readonly min: number;

@@ -5,9 +5,11 @@ import { Check, isTable } from "./check.js";
 import { compile } from "./compile.js";
 import type { CompiledConfig, ShapingRules } from "./compiled.js";
 import { parseDocument, readBounded } from "./document.js";
+import type { LineMap } from "./line-map.js";
 import { readNodeId } from "./node-id.js";
 import { formatProblems, inFileOrder, type Problem, Problems, quote } from "./problems.js";
 import type { WrittenValues } from "./restart.js";
+import { NO_VAULT, type SecretSource } from "./secret-source.js";
 import { rootTable, type WrittenConfig } from "./settings.js";
 import { ShapingFiles } from "./shaping-files.js";
 
@@ -43,14 +45,20 @@ export class ConfigFault extends Fault {
  * Reads, checks and compiles the server's file and the files that it names. Relative paths in a file start at its
  * directory. Nothing is written.
  * @param path as the user named it; problems are reported under this name.
+ * @param secrets what is known of secrets in Vault; `loadWithSecrets` asks for them.
  * @throws {ConfigFault} `config.unreadable` when the file cannot be read, `config.invalid` with all its problems.
  */
-export function loadConfig(path: string, env: NodeJS.ProcessEnv = process.env): LoadedConfig {
+export function loadConfig(
+  path: string,
+  env: NodeJS.ProcessEnv = process.env,
+  secrets: SecretSource = NO_VAULT,
+): LoadedConfig {
   const problems = new Problems();
   const files = [resolve(path)];
-  const written = readServerFile(path, env, problems);
+  const checkOf: CheckOf = (file, directory, lines) => new Check(file, directory, lines, problems, env, secrets);
+  const written = readServerFile(path, checkOf, problems);
   if (written === undefined) throw invalid(problems);
-  const shaping = readShapingFiles(written.config.shapingFiles, written.check, files, problems, env);
+  const shaping = readShapingFiles(written.config.shapingFiles, written.check, files, problems, checkOf);
   const config = compile(written.config, shaping.rules(), written.check, (dataDir) => nodeIdOf(dataDir, written.check));
   for (const { value, at, check } of shaping.namedSources) {
     if (!Object.hasOwn(config.sources, value)) check.unknownName(at, "source", value, Object.keys(config.sources));
@@ -89,13 +97,16 @@ export function findConfig(argv: readonly string[], env: NodeJS.ProcessEnv): str
   return existsSync("./hikyaku.toml") ? "./hikyaku.toml" : "/etc/hikyaku/hikyaku.toml";
 }
 
+/** Makes the place of checking for one file of a reading. */
+type CheckOf = (file: string, directory: string, lines: LineMap) => Check;
+
 interface ServerFile {
   readonly config: WrittenConfig;
   readonly check: Check;
   readonly values: WrittenValues;
 }
 
-function readServerFile(path: string, env: NodeJS.ProcessEnv, problems: Problems): ServerFile | undefined {
+function readServerFile(path: string, checkOf: CheckOf, problems: Problems): ServerFile | undefined {
   let bytes: Buffer;
   try {
     bytes = readBounded(path);
@@ -105,7 +116,7 @@ function readServerFile(path: string, env: NodeJS.ProcessEnv, problems: Problems
   }
   const document = parseDocument(path, bytes, problems);
   if (document === undefined) return undefined;
-  const check = new Check(path, dirname(resolve(path)), document.lines, problems, env);
+  const check = checkOf(path, dirname(resolve(path)), document.lines);
   const config = rootTable.read(document.values, [], check);
   // What is no table has been reported.
   const values = isTable(document.values) ? document.values : {};
@@ -117,7 +128,7 @@ function readShapingFiles(
   server: Check,
   files: string[],
   problems: Problems,
-  env: NodeJS.ProcessEnv,
+  checkOf: CheckOf,
 ): ShapingFiles {
   const shaping = new ShapingFiles();
   for (const [index, name] of names.entries()) {
@@ -135,7 +146,7 @@ function readShapingFiles(
     }
     const document = parseDocument(name, bytes, problems);
     if (document === undefined) continue;
-    shaping.add(document.values, new Check(name, dirname(path), document.lines, problems, env));
+    shaping.add(document.values, checkOf(name, dirname(path), document.lines));
   }
   return shaping;
 }

@@ -4,13 +4,16 @@ import { resolve } from "node:path";
 import { createSecureContext } from "node:tls";
 import { errnoOf, messageOf } from "../base/fault.js";
 import type { Check } from "./check.js";
-import { type Kind, STRING_SCHEMA } from "./kinds.js";
+import { type Kind, SECRET_SCHEMA } from "./kinds.js";
 import { type Path, quote } from "./problems.js";
+import { readSecret } from "./secret.js";
 import { stringKind, text } from "./text-kinds.js";
 import { cipherText, OPENSSL_OPTION_NAMES, opensslOptionBits } from "./tls-options.js";
 
 /** Kinds of settings about TLS: what they hold is tried out when the configuration is loaded. */
 
+/** Stands for what was not read from Vault; a configuration with it is good for looking only. */
+const UNREAD_PEM = "-----BEGIN UNREAD-----";
 /** Longest file of certificates that is taken. */
 const MAX_PEM_BYTES = 4 * 1024 * 1024;
 
@@ -30,15 +33,19 @@ export function privateKey(): Kind<string> {
 }
 
 function pem(what: string, parse: (held: Buffer) => unknown): Kind<string> {
-  const expected = `a path of a PEM file with ${what}, or { env } or { file } that holds it`;
+  const expected = `a path of a PEM file with ${what}, or { env }, { file } or { vault_mount, vault_path, vault_key } that holds it`;
   return {
     name: "PEM file",
     bounds: "",
-    schema: STRING_SCHEMA,
+    schema: SECRET_SCHEMA,
     read(value, at, check) {
-      const written = check.string(value, at, expected);
-      if (written === undefined) return undefined;
+      const found = readSecret(value, at, check, expected);
+      if (found === undefined) return undefined;
+      const written = found.text ?? UNREAD_PEM;
+      if (found.text === null) return written;
       if (isPem(written)) return good(Buffer.from(written), "the text", what, parse, at, check) ? written : undefined;
+      // It is not taken for a path, which messages would repeat.
+      if (found.isVaults) return check.error(at, `what Vault holds is no PEM with ${what}`);
       if (written === "" || written.length > 4096 || /[\0\n]/.test(written))
         return check.error(at, `expected ${expected}`);
       const path = resolve(check.directory, written);

@@ -11,6 +11,16 @@ export interface DomainShare {
   readonly weight: number;
 }
 
+/** How a load uses STARTTLS. */
+export interface LoadTls {
+  /** `opportunistic`: where it is offered. */
+  readonly mode: "off" | "opportunistic" | "required";
+  /** The server's certificate must be good for `name`; otherwise nobody looks at it. */
+  readonly verify: boolean;
+  /** The name that is asked for (SNI) and checked; an address is checked only. */
+  readonly name: string;
+}
+
 /** A load: where it goes, what it consists of, when it ends. */
 export interface LoadOptions {
   /** Numeric address and port of the server. */
@@ -31,6 +41,7 @@ export interface LoadOptions {
   readonly domains: readonly DomainShare[];
   /** MAIL, RCPT and DATA in one group (RFC 2920), where the server offers it. */
   readonly pipelining: boolean;
+  readonly tls: LoadTls;
   /** After so many messages a connection is closed and opened again; null for never. */
   readonly messagesPerConnection: number | null;
   /** Further header lines, `Name: value`, without line ends. */
@@ -79,6 +90,7 @@ export const DEFAULT_LOAD: Omit<LoadOptions, "target"> = {
   sizes: [{ bytes: KIB, weight: 1 }],
   domains: [{ name: "example.com", weight: 1 }],
   pipelining: true,
+  tls: { mode: "off", verify: false, name: "" },
   messagesPerConnection: null,
   headers: [],
   times: null,

@@ -22,6 +22,8 @@ export interface LoadResult {
   readonly codes: Readonly<Record<string, number>>;
   /** Connections that were lost or given up (421, 451 4.5.3, time-outs); their messages were sent again, uncounted. */
   readonly reconnects: number;
+  /** Connections that were secured, the warm-up included, and how the last one was; null when there was none. */
+  readonly tls: { readonly connections: number; readonly version: string; readonly cipher: string } | null;
   /** Content of the accepted messages. */
   readonly bytes: number;
   /** When the run began, ms since 1970. */
@@ -71,6 +73,7 @@ export function resultJson(result: LoadResult): Record<string, unknown> {
     failed: result.failed,
     codes: result.codes,
     reconnects: result.reconnects,
+    tls: result.tls,
     bytes: result.bytes,
     started: result.startedMs,
     started_us: Math.round(result.startedUs),
@@ -94,6 +97,9 @@ export function resultText(result: LoadResult): string {
     `accepted    ${result.accepted} in ${result.seconds.toFixed(2)} s`,
     `failed      ${result.failed}${failures.length === 0 ? "" : ` (${failures.join(", ")})`}`,
     `reconnects  ${result.reconnects}`,
+    ...(result.tls === null
+      ? []
+      : [`TLS         ${result.tls.connections} connections, ${result.tls.version}, ${result.tls.cipher}`]),
     `rate        ${perSecond.toFixed(0)} msgs/s, ${(perSecond * 60).toFixed(0)} msgs/min, ` +
       `${(perSecond * 3600).toFixed(0)} msgs/h, ${mib.toFixed(2)} MiB/s`,
     `latency ms  mean ${mean}, min ${min}, max ${max}`,

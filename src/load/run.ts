@@ -79,6 +79,7 @@ class Run implements SlotOwner {
   #ending = false;
   #closed = false;
   #error: string | null = null;
+  #tls: LoadResult["tls"] = null;
 
   constructor(options: LoadOptions, reactor: Reactor) {
     this.options = options;
@@ -156,6 +157,10 @@ class Run implements SlotOwner {
     this.#upCount++;
     this.#downSinceMs = null;
     this.#failures = 0;
+  }
+
+  secured(version: string, cipher: string): void {
+    this.#tls = { connections: (this.#tls?.connections ?? 0) + 1, version, cipher };
   }
 
   down(): void {
@@ -251,7 +256,7 @@ class Run implements SlotOwner {
     this.#closed = true;
     clearTimeout(this.#timers.at(-1));
     for (const slot of this.#slots) slot.destroy();
-    this.#resolve(this.#tally.result(this.#closeTimes() ?? this.#error));
+    this.#resolve(this.#tally.result(this.#closeTimes() ?? this.#error, this.#tls));
   }
 
   /** Closes the file of moments; gives what went wrong, or null. */

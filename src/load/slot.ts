@@ -6,9 +6,12 @@
  * When full the message is sent as fast as the peer reads it; nothing else waits here
  * On failure a lost connection is opened again after a pause that doubles up to five seconds
  */
+import { isIP, type Socket } from "node:net";
+import { checkServerIdentity, connect, type TLSSocket } from "node:tls";
 import type { Clock } from "../base/clock.js";
-import type { Fault } from "../base/fault.js";
+import { type Fault, messageOf } from "../base/fault.js";
 import type { Connection, ConnectionHandler, Reactor } from "../native/binding.js";
+import { SecureConnection } from "../native/secure-connection.js";
 import type { Mail } from "./mail.js";
 import type { LoadOptions } from "./options.js";
 import { SourceMachine, type SourcePort } from "./source-machine.js";
@@ -26,8 +29,10 @@ export interface SlotOwner {
   take(): Mail | null;
   settled(mail: Mail, code: number, tookMs: number): void;
   returned(mail: Mail): void;
-  /** A server greeted. */
+  /** A server greeted; with TLS: it let us in. */
   up(): void;
+  /** A connection was secured. */
+  secured(version: string, cipher: string): void;
   /** A connection whose server had greeted is gone. */
   down(): void;
   /** A connection was lost or could not be made. Returns whether to try again. */
@@ -101,10 +106,8 @@ export class Slot implements ConnectionHandler, SourcePort {
   onConnect(): void {}
 
   onData(buffer: Buffer, start: number, end: number): void {
-    if (!this.#up) {
-      this.#up = true;
-      this.#owner.up();
-    }
+    // A server that has the TLS that is demanded never ready would otherwise look as if it were there.
+    if (this.#owner.options.tls.mode === "off") this.ready();
     this.#waitingSinceMs = this.#owner.clock.monoMs();
     this.#machine.receive(buffer, start, end);
   }
@@ -129,6 +132,37 @@ export class Slot implements ConnectionHandler, SourcePort {
     if (!this.#owner.lost(reason) || !this.#owner.wanted) return;
     this.#timer = setTimeout(() => this.open(), this.#pauseMs);
     this.#pauseMs = Math.min(LONGEST_PAUSE_MS, this.#pauseMs * 2);
+  }
+
+  ready(): void {
+    if (this.#up) return;
+    this.#up = true;
+    this.#owner.up();
+  }
+
+  secure(): void {
+    const plain = this.#connection;
+    if (plain === null) return;
+    const { name, verify } = this.#owner.options.tls;
+    const wrap = (socket: Socket): TLSSocket =>
+      connect({
+        socket,
+        rejectUnauthorized: verify,
+        ...(isIP(name) === 0 ? { servername: name } : {}),
+        checkServerIdentity: (_, certificate) => checkServerIdentity(name, certificate),
+      });
+    const onHandshake = (error: Error | null): void => {
+      if (error !== null) {
+        this.#machine.end(`TLS: ${messageOf(error).split("\n")[0]}`);
+        return;
+      }
+      this.#waitingSinceMs = this.#owner.clock.monoMs();
+      this.#owner.secured(secure.socket.getProtocol() ?? "", secure.socket.getCipher().standardName);
+      this.#machine.secured();
+    };
+    const requestTurn = (): void => this.#owner.reactor.requestTurn();
+    const secure = new SecureConnection(plain, { wrap, event: "secureConnect", onHandshake, requestTurn });
+    this.#connection = secure;
   }
 
   // ── the dialogue ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -10,6 +10,7 @@ import type { Mail } from "./mail.js";
 
 const LONGEST_LINE = 4096;
 const HYPHEN = 0x2d;
+const CLEAR_TEXT = "clear text came with the reply to STARTTLS";
 
 /** What a dialogue is made of. */
 export interface SourceOptions {
@@ -17,6 +18,7 @@ export interface SourceOptions {
   readonly sender: string;
   readonly pipelining: boolean;
   readonly messagesPerConnection: number | null;
+  readonly tls: { readonly mode: "off" | "opportunistic" | "required" };
 }
 
 /** What a session wants of its surroundings. */
@@ -25,6 +27,10 @@ export interface SourcePort {
   take(): Mail | null;
   send(commands: string): void;
   sendContent(mail: Mail): void;
+  /** Secures the connection; `secured` or `end` follows. */
+  secure(): void;
+  /** The server has let us in: messages follow. */
+  ready(): void;
   /** The message was answered: accepted (2xx) or refused. */
   settled(mail: Mail, code: number): void;
   /** The message was neither: it is to be sent again, on another connection. */
@@ -34,7 +40,19 @@ export interface SourcePort {
 }
 
 /** The reply that is awaited next. */
-type Step = "greeting" | "hello" | "idle" | "reset" | "mail" | "rcpt" | "data" | "dot" | "quit" | "closed";
+type Step =
+  | "greeting"
+  | "hello"
+  | "starttls"
+  | "handshake"
+  | "idle"
+  | "reset"
+  | "mail"
+  | "rcpt"
+  | "data"
+  | "dot"
+  | "quit"
+  | "closed";
 
 /** See the file's header. */
 export class SourceMachine {
@@ -43,6 +61,8 @@ export class SourceMachine {
   #step: Step = "greeting";
   #held = "";
   #pipelining = false;
+  #offersTls = false;
+  #isSecured = false;
   #mail: Mail | null = null;
   /** The first refusal of the message under way, 0 while there is none. */
   #refusal = 0;
@@ -87,12 +107,24 @@ export class SourceMachine {
     const text = this.#held + buffer.toString("latin1", start, end);
     let at = 0;
     for (let lf = text.indexOf("\n"); lf >= 0; lf = text.indexOf("\n", at)) {
+      if (this.#step === "handshake") this.end(CLEAR_TEXT);
       if (this.#step === "closed") return;
       this.#line(text, at, lf);
       at = lf + 1;
     }
     this.#held = at === text.length ? "" : text.slice(at);
+    // What came in clear before the handshake is not the server's word (RFC 3207 §6).
+    if (this.#step === "handshake" && this.#held === "") this.#port.secure();
+    else if (this.#step === "handshake") this.end(CLEAR_TEXT);
     if (this.#held.length > LONGEST_LINE) this.end("a reply line without end");
+  }
+
+  /** The handshake is over: everything is asked anew. */
+  secured(): void {
+    if (this.#step !== "handshake") return;
+    this.#isSecured = true;
+    this.#pipelining = false;
+    this.#hello();
   }
 
   #line(text: string, start: number, lf: number): void {
@@ -102,6 +134,7 @@ export class SourceMachine {
     if (this.#step === "hello" && line.slice(4).toUpperCase() === "PIPELINING") {
       this.#pipelining = this.#options.pipelining;
     }
+    if (this.#step === "hello" && line.slice(4).toUpperCase() === "STARTTLS") this.#offersTls = true;
     if (!(code >= 200 && code <= 599)) this.#broken(line);
     else if (isLast && this.#step !== "quit" && (code === 421 || line.startsWith("451 4.5.3"))) this.end(line);
     else if (isLast) this.#reply(code, line);
@@ -115,8 +148,11 @@ export class SourceMachine {
         else this.#broken(line);
         break;
       case "hello":
-        if (good) this.#next();
+        if (good) this.#greeted();
         else this.#broken(line);
+        break;
+      case "starttls":
+        this.#startTls(good, line);
         break;
       case "reset":
         this.#step = "mail";
@@ -148,6 +184,35 @@ export class SourceMachine {
   #hello(): void {
     this.#step = "hello";
     this.#port.send(`EHLO ${this.#options.helo}\r\n`);
+  }
+
+  /** EHLO was answered: TLS comes first, where it is wanted. */
+  #greeted(): void {
+    const { mode } = this.#options.tls;
+    if (!this.#isSecured && mode !== "off" && this.#offersTls) {
+      this.#step = "starttls";
+      this.#port.send("STARTTLS\r\n");
+    } else if (!this.#isSecured && mode === "required") {
+      this.end("the server does not offer STARTTLS");
+    } else {
+      this.#ready();
+    }
+  }
+
+  #startTls(good: boolean, line: string): void {
+    if (good) {
+      // It begins when the rest of what has come is known to be nothing.
+      this.#step = "handshake";
+    } else if (this.#options.tls.mode === "required") {
+      this.#broken(line);
+    } else {
+      this.#ready();
+    }
+  }
+
+  #ready(): void {
+    this.#port.ready();
+    this.#next();
   }
 
   /** After MAIL or RCPT: on to the next command, which has already been sent when it is pipelined. */

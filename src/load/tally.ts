@@ -61,7 +61,7 @@ export class Tally {
   }
 
   /** Everything together. */
-  result(error: string | null): LoadResult {
+  result(error: string | null, tls: LoadResult["tls"]): LoadResult {
     const codes = [...this.#codes].sort(([a], [b]) => a - b).map(([code, count]) => [String(code), count] as const);
     const cpu = this.#cpu ?? process.cpuUsage(this.#cpuAtStart);
     return {
@@ -69,6 +69,7 @@ export class Tally {
       failed: this.failed,
       codes: Object.fromEntries(codes),
       reconnects: this.reconnects,
+      tls,
       bytes: this.#bytes,
       startedMs: this.#startedMs,
       startedUs: this.#startedUs,

@@ -128,7 +128,7 @@ export interface Reactor {
   relay(first: Connection, second: Connection, start: RelayStart, onEnd: (fault: Fault | null) => void): Relay;
   /** Has `onTurn` run soon even when no socket event comes: call it after writing outside of a handler. */
   requestTurn(): void;
-  /** Connections that are open now. */
+  /** Connections that are open now; those whose socket was given away count until it is closed. */
   readonly size: number;
   /** Closes everything at once. */
   close(): void;

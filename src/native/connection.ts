@@ -26,7 +26,7 @@ export interface ConnectionHost {
   /** The connection is closed; has `onClose` called before the turn ends, or in the next. */
   noteClosed(connection: AddonConnection): void;
   /** The descriptor belongs to somebody else now. */
-  noteDetached(connection: AddonConnection): void;
+  noteDetached(connection: AddonConnection, socket: Socket): void;
 }
 
 enum Phase {
@@ -135,8 +135,9 @@ export class AddonConnection implements Connection, TurnMember {
     assert(this.pendingBytes === 0, "a connection is detached when its output has left");
     this.#phase = Phase.closed;
     const fd = this.#host.addon.detach(this.#host.number, this.slot);
-    this.#host.noteDetached(this);
-    return new Socket({ fd, readable: true, writable: true, allowHalfOpen: true });
+    const socket = new Socket({ fd, readable: true, writable: true, allowHalfOpen: true });
+    this.#host.noteDetached(this, socket);
+    return socket;
   }
 
   /** Leaves the slot to a relay, which has begun: no handler is called any more. */

@@ -1,3 +1,4 @@
+import type { Socket } from "node:net";
 import { assert } from "../base/assert.js";
 import type { Fault } from "../base/fault.js";
 import { type AddonModule, ROW_CELLS, RowKind } from "./addon-module.js";
@@ -158,9 +159,10 @@ export class AddonReactor implements Reactor, ConnectionHost {
     this.#turn.noteClosed(connection);
   }
 
-  noteDetached(connection: AddonConnection): void {
+  noteDetached(connection: AddonConnection, socket: Socket): void {
     this.#connections[connection.slot] = undefined;
-    this.#turn.size--;
+    // It stays a socket of this thread, for TLS or a relay.
+    socket.once("close", () => this.#turn.size--);
   }
 
   forgetListener(slot: number): void {

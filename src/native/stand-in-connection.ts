@@ -14,7 +14,7 @@ export interface StandInHost {
   noteDrained(connection: StandInConnection): void;
   noteLingering(connection: StandInConnection): void;
   noteClosed(connection: StandInConnection): void;
-  noteDetached(connection: StandInConnection): void;
+  noteDetached(connection: StandInConnection, socket: Socket): void;
 }
 
 /**
@@ -118,7 +118,7 @@ export class StandInConnection implements Connection, TurnMember {
     socket.off("finish", this.#takeFinish);
     socket.off("error", this.#takeError);
     socket.off("close", this.#takeClose);
-    this.#host.noteDetached(this);
+    this.#host.noteDetached(this, socket);
     return socket;
   }
 

@@ -114,9 +114,10 @@ export class StandInReactor implements Reactor, StandInHost {
     this.#turn.noteClosed(connection);
   }
 
-  noteDetached(connection: StandInConnection): void {
+  noteDetached(connection: StandInConnection, socket: Socket): void {
     this.#connections.delete(connection);
-    this.#turn.size--;
+    // It stays a socket of this thread, for TLS or a relay.
+    socket.once("close", () => this.#turn.size--);
   }
 
   /** Null when it cannot even be tried. */

@@ -65,6 +65,16 @@ export enum Counter {
   tlsResumed,
   /** Handshakes that failed, or were not what was demanded. */
   tlsFailures,
+  /** Connections ready for mail over TLS, to a server that proved what its certificate or DANE can prove. */
+  tlsProved,
+  /** The same, to a server that proved nothing. */
+  tlsUnproved,
+  /** Connections ready for mail in clear. */
+  tlsClear,
+  /** Connections that a server let in with AUTH. */
+  authAccepted,
+  /** Connections given up at AUTH, whatever the reason. */
+  authFailures,
 }
 
 /** One counter's face outside. */
@@ -254,6 +264,23 @@ export const METRICS: readonly MetricRow[] = [
     null,
     "TLS handshakes that failed, or whose server did not prove what was demanded",
   ),
+  tlsConnections(Counter.tlsProved, "proved"),
+  tlsConnections(Counter.tlsUnproved, "unproved"),
+  tlsConnections(Counter.tlsClear, "clear"),
+  row(
+    Counter.authAccepted,
+    "auth_client_accepted_total",
+    "counter",
+    null,
+    "Connections that a mail host let in with AUTH",
+  ),
+  row(
+    Counter.authFailures,
+    "auth_client_failures_total",
+    "counter",
+    null,
+    "Connections given up at AUTH: refused, not offered, not allowed on that connection, or half configured",
+  ),
 ];
 
 /** How many counters a thread's block has. */
@@ -272,6 +299,12 @@ function row(
 function dnsFailure(counter: Counter, reason: string): MetricRow {
   const help = "Look-ups without an answer, by reason";
   return { counter, name: "dns_failures_total", kind: "counter", service: null, reason, help };
+}
+
+function tlsConnections(counter: Counter, reason: string): MetricRow {
+  const help =
+    "Connections that were ready for mail: over TLS with a server that proved its name or did not, or in clear";
+  return { counter, name: "tls_client_connections_total", kind: "counter", service: null, reason, help };
 }
 
 function shed(counter: Counter, reason: string): MetricRow {

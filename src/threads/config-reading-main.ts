@@ -2,4 +2,4 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { readConfigHere } from "./config-reading.js";
 
-parentPort?.postMessage(readConfigHere(String(workerData)));
+parentPort?.postMessage(await readConfigHere(String(workerData)));

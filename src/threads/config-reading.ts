@@ -2,7 +2,8 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import { Fault, messageOf } from "../base/fault.js";
-import { ConfigFault, type LoadedConfig, loadConfig } from "../config/load.js";
+import { ConfigFault, type LoadedConfig } from "../config/load.js";
+import { loadWithSecrets } from "../config/load-secrets.js";
 import type { Problem } from "../config/problems.js";
 import { loadZone } from "../dns/static-zone.js";
 
@@ -31,10 +32,10 @@ export function digestOf(config: LoadedConfig): string {
   return hash.digest("hex");
 }
 
-/** Reads and checks the configuration on the thread that calls it. */
-export function readConfigHere(path: string): ConfigReading {
+/** Reads and checks the configuration, and fetches its secrets, on the thread that calls it. */
+export async function readConfigHere(path: string): Promise<ConfigReading> {
   try {
-    const loaded = loadConfig(path);
+    const loaded = await loadWithSecrets(path);
     return { kind: "good", loaded, digest: digestOf(loaded) };
   } catch (error) {
     if (!(error instanceof Fault)) throw error;

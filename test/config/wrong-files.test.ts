@@ -216,10 +216,10 @@ const cases: readonly Case[] = [
     "a secret is never repeated",
     '[[source]]\nname = "a"\nsocks5_proxy_server = "p.example:1"\nsocks5_proxy_source_address = "::1"\nsocks5_proxy_username = 12345\nsocks5_proxy_password = { file = "missing" }\n[[source]]\nname = "b"\nsocks5_proxy_username = ""\nsocks5_proxy_password = { vault_mount = "m", vault_path = "p", vault_key = "k" }\nsocks5_proxy_server = "p.example:1"\nsocks5_proxy_source_address = "::1"\n',
     [
-      'hikyaku.toml:5: source[0].socks5_proxy_username: expected a secret of 1 to 255 bytes, written out or as { env = "NAME" } or { file = "path" }',
+      "hikyaku.toml:5: source[0].socks5_proxy_username: expected a secret of 1 to 255 bytes, written out or as { env }, { file } or { vault_mount, vault_path, vault_key }",
       'hikyaku.toml:6: source[0].socks5_proxy_password: file "missing" cannot be read (ENOENT)',
-      'hikyaku.toml:9: source[1].socks5_proxy_username: found 0 bytes, expected a secret of 1 to 255 bytes, written out or as { env = "NAME" } or { file = "path" }',
-      "hikyaku.toml:10: source[1].socks5_proxy_password: vault secrets are not available in this version",
+      "hikyaku.toml:9: source[1].socks5_proxy_username: found 0 bytes, expected a secret of 1 to 255 bytes, written out or as { env }, { file } or { vault_mount, vault_path, vault_key }",
+      "hikyaku.toml:10: source[1].socks5_proxy_password: secrets from Vault are not for this file",
     ],
   ],
   [
@@ -228,7 +228,7 @@ const cases: readonly Case[] = [
     [
       'hikyaku.toml:2: node.hostname: environment variable "NOT_SET" is not set',
       'hikyaku.toml:4: smtp_listener[0].banner: file "missing.txt" cannot be read (ENOENT)',
-      "hikyaku.toml:5: smtp_listener[0].hostname: vault secrets are not available in this version",
+      "hikyaku.toml:5: smtp_listener[0].hostname: a secret from Vault goes only where a secret or a PEM file goes",
     ],
   ],
   [

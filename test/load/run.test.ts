@@ -191,3 +191,32 @@ test("a file of moments that cannot be made is a fault at the start", () => {
   const options = { ...DEFAULT_LOAD, target: { host: "127.0.0.1", port: 9 }, times: "/nowhere/times" };
   assert.throws(() => startLoad(options), /\/nowhere\/times/);
 });
+
+const TLS = { mode: "offered", certificate: null, key: null, maxVersion: null, fault: "none" } as const;
+
+test("over TLS: every connection secured, latencies as before", async () => {
+  const tls = { mode: "required", verify: false, name: "127.0.0.1" } as const;
+  const { result, stats } = await run({ count: 200, concurrency: 4, tls }, { tls: { ...TLS, mode: "required" } });
+  assert.deepEqual([result.accepted, result.failed, result.error], [200, 0, null]);
+  assert.deepEqual([result.tls?.connections, result.tls?.version], [4, "TLSv1.3"]);
+  assert.equal(stats.bytes, result.bytes);
+  assert.ok(result.latency.p50 > 0 && result.latency.p50 <= result.latency.p999);
+  balance(stats, 200);
+});
+
+test("without TLS where it is not offered, unless it is required: then the run ends and says why", async () => {
+  const tls = { mode: "opportunistic", verify: true, name: "127.0.0.1" } as const;
+  const clear = await run({ count: 20, concurrency: 2, tls });
+  assert.deepEqual([clear.result.accepted, clear.result.tls], [20, null]);
+  const none = await run({ count: 20, concurrency: 2, giveUpMs: 500, tls: { ...tls, mode: "required" } });
+  assert.equal(none.result.accepted, 0);
+  assert.equal(none.result.reconnects, 2, "a server that greets and then lets nobody in is not tried for long");
+  assert.match(none.result.error ?? "", /the server does not offer STARTTLS/);
+});
+
+test("a certificate that proves nothing is not taken when it is looked at", async () => {
+  const tls = { mode: "opportunistic", verify: true, name: "127.0.0.1" } as const;
+  const { result, stats } = await run({ count: 20, concurrency: 2, giveUpMs: 500, tls }, { tls: TLS });
+  assert.match(result.error ?? "", /TLS: self-signed certificate/);
+  assert.deepEqual([result.accepted, stats.messages, result.tls], [0, 0, null]);
+});

@@ -4,7 +4,13 @@ import fc from "fast-check";
 import type { Mail } from "../../src/load/mail.js";
 import { SourceMachine, type SourceOptions } from "../../src/load/source-machine.js";
 
-const OPTIONS: SourceOptions = { helo: "c", sender: "a@b.example", pipelining: true, messagesPerConnection: null };
+const OPTIONS: SourceOptions = {
+  helo: "c",
+  sender: "a@b.example",
+  pipelining: true,
+  messagesPerConnection: null,
+  tls: { mode: "off" },
+};
 const MAIL = "MAIL FROM:<a@b.example>";
 const GROUP = (n: number) => `${MAIL}|RCPT TO:<u${n}@d.example>|DATA`;
 
@@ -22,6 +28,8 @@ function session(mails: number, changes: Partial<SourceOptions> = {}) {
       },
       send: (commands) => did.push(commands.trim().replaceAll("\r\n", "|")),
       sendContent: (mail) => did.push(`content ${mail.recipient}`),
+      secure: () => did.push("secure"),
+      ready() {},
       settled: (mail, code) => did.push(`${mail.recipient}: ${code}`),
       returned: (mail) => did.push(`${mail.recipient} back`),
       close: (reason) => did.push(`close${reason === null ? "" : `: ${reason}`}`),
@@ -115,4 +123,48 @@ test("replies cut anywhere mean the same", () => {
     }),
     { numRuns: 200 },
   );
+});
+
+const TLS_EHLO = ["250-mx", "250-STARTTLS", "250 PIPELINING"];
+
+test("STARTTLS where it is offered, everything asked anew after it", () => {
+  for (const mode of ["opportunistic", "required"] as const) {
+    const { machine, hear } = session(1, { tls: { mode } });
+    assert.deepEqual(hear("220 mx"), ["EHLO c"]);
+    assert.deepEqual(hear(...TLS_EHLO), ["STARTTLS"]);
+    const did = hear("220 go");
+    assert.deepEqual(did, ["secure"]);
+    machine.secured();
+    assert.deepEqual(did, ["secure", "EHLO c"]);
+    // What was offered in clear counts no more; STARTTLS once more is nonsense.
+    assert.deepEqual(hear("250-mx", "250 STARTTLS"), [MAIL]);
+  }
+});
+
+test("STARTTLS that is not offered or refused", () => {
+  const clear = session(1, { tls: { mode: "opportunistic" } });
+  clear.hear("220 mx");
+  assert.deepEqual(clear.hear(...EHLO), [GROUP(1)]);
+  const refused = session(1, { tls: { mode: "opportunistic" } });
+  refused.hear("220 mx");
+  refused.hear(...TLS_EHLO);
+  assert.deepEqual(refused.hear("454 not now"), [GROUP(1)]);
+  const required = session(1, { tls: { mode: "required" } });
+  required.hear("220 mx");
+  assert.deepEqual(required.hear(...EHLO), ["close: the server does not offer STARTTLS"]);
+  const broken = session(1, { tls: { mode: "required" } });
+  broken.hear("220 mx");
+  broken.hear(...TLS_EHLO);
+  assert.deepEqual(broken.hear("454 not now"), ["close: unexpected reply: 454 not now"]);
+});
+
+test("clear text behind the reply to STARTTLS ends the connection, whole lines or not", () => {
+  for (const more of ["250 injected\r\n", "25"]) {
+    const { machine, hear } = session(1, { tls: { mode: "required" } });
+    hear("220 mx");
+    const did = hear(...TLS_EHLO);
+    const bytes = Buffer.from(`220 go\r\n${more}`);
+    machine.receive(bytes, 0, bytes.length);
+    assert.deepEqual(did, ["STARTTLS", "close: clear text came with the reply to STARTTLS"]);
+  }
 });

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import { Fault } from "../../src/base/fault.js";
 import type { Native } from "../../src/native/binding.js";
+import { until } from "../support/server.js";
 import { foreignServer, nextTurn, type Peer, Signal, World, withWorld } from "./peer.js";
 
 /** What every implementation of the native face must do with addresses, turns and listeners. */
@@ -143,13 +144,16 @@ export function describeReactor(native: Native): void {
         await client.bytes(6);
         await nextTurn(world);
         const socket = server.connection.detach();
-        assert.equal(world.reactor.size, 1);
+        assert.equal(world.reactor.size, 2);
         socket.on("data", (bytes) => socket.end(`node got ${bytes}`));
         socket.resume();
         client.connection.writeText("hello");
         assert.equal(await client.bytes(20), "220 gonode got hello");
         await client.ended.promise;
         assert.deepEqual(server.events, []);
+        socket.destroy();
+        client.connection.destroy();
+        await until(() => world.reactor.size === 0, "both count until they are closed");
       }));
   });
 

@@ -99,6 +99,18 @@ for (const native of [loadNative(), new StandIn()]) {
     }
   };
 
+  test(`${native.kind}: a secure connection counts as one of the reactor's until its socket is closed`, async () => {
+    await world(
+      () => {},
+      async ({ connection, owner }, reactor) => {
+        assert.equal(reactor.size, 1);
+        connection.destroy();
+        await until(() => owner.events.includes("close"), "its end");
+        await until(() => reactor.size === 0, "nothing is left");
+      },
+    );
+  });
+
   test(`${native.kind}: whatever is written arrives in order, and small bytes may change at once`, async () => {
     const piece = fc.oneof(
       fc.string({ minLength: 0, maxLength: 50 }).map((text) => text.replace(/[^\x20-\x7e]/g, "?")),

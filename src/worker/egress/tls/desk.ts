@@ -18,7 +18,7 @@ import type { EgressPath } from "../path.js";
 import type { PlanTarget } from "../plan.js";
 import { BrokenTls, DEFAULT_MEMORY_MS } from "./broken-tls.js";
 import { contextKey, TlsContexts } from "./contexts.js";
-import { type HandshakeResult, startHandshake } from "./handshake.js";
+import { type HandshakeResult, startHandshake, type TlsFacts } from "./handshake.js";
 import { Resumption } from "./resumption.js";
 import { type TlsDemand, tlsDemand } from "./tls-demand.js";
 
@@ -92,14 +92,15 @@ export class TlsDesk {
       wallMs: () => clock.wallMs(),
     };
     return startHandshake(plain, want, parts, (result) => {
-      this.#count(Counter.tlsHandshakes);
-      if (result.kind === "failed") this.#count(Counter.tlsFailures);
-      else if (result.kind === "secured" && result.facts.resumed) this.#count(Counter.tlsResumed);
+      this.count(Counter.tlsHandshakes);
+      if (result.kind === "failed") this.count(Counter.tlsFailures);
+      else if (result.kind === "secured" && result.facts.resumed) this.count(Counter.tlsResumed);
       done(result);
     });
   }
 
-  #count(counter: Counter): void {
+  /** Counts what happened on a connection. */
+  count(counter: Counter): void {
     (this.#parts.counters[counter] as number)++;
   }
 
@@ -164,12 +165,20 @@ export class LineSecurity {
     return this.#desk.begin(plain, this, (result) => this.#around(() => done(result)));
   }
 
+  /** The connection is ready for mail. */
+  reached(tls: TlsFacts | null): void {
+    if (tls === null) this.#desk.count(Counter.tlsClear);
+    else this.#desk.count(tls.lacks === null ? Counter.tlsProved : Counter.tlsUnproved);
+    if (this.opening.auth !== null) this.#desk.count(Counter.authAccepted);
+  }
+
   /**
    * The address could not be used. Says whether it is to be tried again at once, in clear.
    * @param secured it failed after the handshake.
    */
   failed(failure: StepResult, secured: boolean): boolean {
     const { stage, answer } = failure;
+    if (stage === "auth") this.#desk.count(Counter.authFailures);
     const atTls = stage === "starttls" || stage === "handshake" || (secured && stage === "ehlo");
     // A peer that is busy is not broken, nor is one to whom we cannot speak TLS by our own fault; and one that somebody
     // tampers with gets nothing in clear on that account.

@@ -23,6 +23,7 @@ export class SessionNotes {
 
   /** A connection was greeted, over TLS or in clear. */
   reached(security: LineSecurity, tls: TlsFacts | null, sendingIp: string | null): void {
+    security.reached(tls);
     if (tls !== null) this.#add(security, tls.lacks, sendingIp, true);
     // In clear by our own choice says nothing of the host.
     else if (security.demand.startTls !== "never") this.#add(security, NOT_OFFERED, sendingIp);

@@ -245,10 +245,11 @@ test("messages of all sizes arrive whole, the facts are known, and the next conn
     const [second] = await world.send([sink.port], { enableTls: "Required" });
     assert.deepEqual([second.facts?.resumed, second.facts?.subject], [true, ["CN=mx.example"]]);
     assert.equal(sink.totals().connections, 2);
-    const counted = [Counter.tlsHandshakes, Counter.tlsResumed, Counter.tlsFailures];
+    const handshakes = [Counter.tlsHandshakes, Counter.tlsResumed, Counter.tlsFailures];
+    const counted = [...handshakes, Counter.tlsProved, Counter.tlsUnproved, Counter.tlsClear];
     assert.deepEqual(
       counted.map((counter) => world.counters[counter]),
-      [2, 1, 0],
+      [2, 1, 0, 2, 0, 0],
     );
   } finally {
     world.close();
@@ -399,6 +400,12 @@ for (const one of authCases) {
         assert.equal(textOf(outcome), "delivered 250 OK");
         assert.equal(outcome.facts === null ? "clear" : "secure", one.expect);
       }
+      const letIn = one.expect instanceof RegExp ? 0 : 1;
+      assert.deepEqual(
+        [world.counters[Counter.authAccepted], world.counters[Counter.authFailures]],
+        [letIn, 1 - letIn],
+      );
+      assert.equal(world.counters[Counter.tlsClear], one.expect === "clear" ? 1 : 0);
     } finally {
       world.close();
       await sink.stop();
