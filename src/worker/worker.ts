@@ -176,6 +176,11 @@ class ResidentWorker implements SchedulerCommands {
       case "reconfigure":
         this.#parts.reconfigure(message.listeners, message.dns);
         return;
+      case "inspect":
+        this.#parts.egress.inspect(message.sessions, (sessions, last) =>
+          this.#parts.reports.message({ kind: "inspected", request: message.request, sessions, last }),
+        );
+        return;
       case "compact":
         this.#parts.care.compactAll(message.request);
         return;
