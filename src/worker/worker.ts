@@ -209,7 +209,7 @@ class ResidentWorker implements SchedulerCommands {
   #stop(deadlineMs: number): void {
     this.#stopAtMs = this.#parts.clock.monoMs() + deadlineMs;
     for (const listener of this.#parts.listeners) listener.stop();
-    this.#parts.egress.quitAll();
+    this.#parts.egress.endAll();
   }
 
   #tryFinish(): void {

@@ -118,9 +118,14 @@ export class Egress implements SessionHost {
     if (session !== undefined) this.#noted(session, () => session.quit());
   }
 
-  /** Ends all sessions politely, each after the message under way. */
-  quitAll(): void {
-    for (const session of [...this.#sessions.values()]) this.#noted(session, () => session.quit());
+  /**
+   * Ends all sessions: politely, but for those that still have a message in hand. It has had its time
+   * (`system_shutdown_timeout`, which the scheduler goes by before workers are told to stop), and goes back.
+   */
+  endAll(): void {
+    for (const session of [...this.#sessions.values()]) {
+      this.#noted(session, () => (session.messages > 0 ? session.abort() : session.quit()));
+    }
   }
 
   /** Ends all sessions at once. */
