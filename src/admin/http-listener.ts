@@ -29,8 +29,8 @@ export interface AdminSource {
   compactSpool(): Promise<CompactedSpool>;
   /** Reads the configuration again. */
   reload(): Promise<ReloadAnswer>;
-  /** One ready queue; null when there is none of that name. */
-  inspect(queue: string): object | null;
+  /** One ready queue with what the workers know of its sessions; null when there is none of that name. */
+  inspect(queue: string, withScheduledQueues: boolean): Promise<object | null>;
 }
 
 /** A listener that runs. */
@@ -98,7 +98,7 @@ function addRoutes(app: FastifyInstance, access: Access, source: AdminSource): v
   app.get("/metrics.json", trusted, (_request, reply) => reply.send(metricsJson(source.metrics())));
   addSpoolRoutes(app, access, () => source.compactSpool());
   addReloadRoutes(app, access, () => source.reload());
-  addReadyQueueRoutes(app, access, (name) => source.inspect(name));
+  addReadyQueueRoutes(app, access, (name, queues) => source.inspect(name, queues));
   app.post("/api/admin/stop/v1", trusted, (_request, reply) => {
     source.stop();
     return reply.code(202).send({ stopping: true });

@@ -7,6 +7,7 @@ import { addBenchCommand } from "./bench.js";
 import { addCheckCommand } from "./check.js";
 import { EX_USAGE } from "./config-argument.js";
 import { addGenerateCommand } from "./generate.js";
+import { addInspectReadyQueueCommand } from "./inspect-ready-q.js";
 import { addProxyCommand } from "./proxy.js";
 import { addReloadCommand } from "./reload.js";
 import { addSinkCommand } from "./sink.js";
@@ -45,6 +46,7 @@ async function main(): Promise<void> {
   addReloadCommand(program);
   addStopCommand(program);
   addSpoolCompactCommand(program);
+  addInspectReadyQueueCommand(program);
   addTailCommand(program);
   addSinkCommand(program);
   addProxyCommand(program);

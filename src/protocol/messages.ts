@@ -1,6 +1,7 @@
 import type { PathId, Row, ShardIndex, SpoolKey } from "../base/brands.js";
 import type { DnsConfig, PathConfig, ProxyConfig, SmtpListenerConfig } from "../config/compiled.js";
 import type { DelayReason, RecordKind, ResponseText } from "./records.js";
+import type { SessionView } from "./session-view.js";
 import type { StsState, TlsCount } from "./tls-policy.js";
 
 /** One host of a delivery route. */
@@ -153,6 +154,8 @@ export type DownMessage =
   | { readonly kind: "reconfigure"; readonly listeners: readonly SmtpListenerConfig[]; readonly dns: DnsConfig }
   /** Compact every shard, one after the other; each is answered with `compacted`. */
   | { readonly kind: "compact"; readonly request: number }
+  /** Somebody asks what these sessions do; answered with `inspected`. */
+  | { readonly kind: "inspect"; readonly request: number; readonly sessions: readonly number[] }
   /** Log segment to write to from now on. */
   | { readonly kind: "segment"; readonly segment: LogSegment }
   /** End the thread as a crash would: at once, or when the log of this turn is written and nobody was told. For tests. */
@@ -201,4 +204,11 @@ export type UpMessage =
   | { readonly kind: "queueRefsReset" }
   /** How TLS went in sessions of this worker since the last time. */
   | { readonly kind: "tlsOutcomes"; readonly outcomes: readonly TlsCount[] }
+  /** What some sessions do, of those that are still there; `last`: nothing follows to this request. */
+  | {
+      readonly kind: "inspected";
+      readonly request: number;
+      readonly sessions: readonly SessionView[];
+      readonly last: boolean;
+    }
   | { readonly kind: "stopped" };

@@ -176,7 +176,7 @@ export function sourceSnapshots(core: Core): SourceSnapshot[] {
 }
 
 /** At most `limit` sessions of a path. Walks over all sessions: for somebody who asks, not for each turn. */
-export function sessionSnapshots(core: Core, path: EgressPath, limit: number): SessionSnapshot[] {
+export function sessionSnapshots(core: Core, path: EgressPath, limit: number, nowMs = core.nowMs): SessionSnapshot[] {
   const found: SessionSnapshot[] = [];
   for (const session of core.sessions.all()) {
     if (found.length >= limit) break;
@@ -185,8 +185,8 @@ export function sessionSnapshots(core: Core, path: EgressPath, limit: number): S
       id: session.id,
       worker: session.worker,
       state: session.state,
-      openForMs: core.nowMs - session.openedMs,
-      quietForMs: core.nowMs - session.progressMs,
+      openForMs: nowMs - session.openedMs,
+      quietForMs: nowMs - session.progressMs,
       deliveries: session.deliveries,
     });
   }

@@ -26,7 +26,7 @@ export async function startHttp(
       metrics: () => metrics(parts),
       compactSpool: () => parts.compaction.run(),
       reload: () => parts.live.reload("asked for over HTTP"),
-      inspect: (name) => inspectReadyQueue(parts.scheduler.core, name),
+      inspect: (name, queues) => inspectReadyQueue(parts.scheduler.core, parts.sessionViews, name, queues),
       stop,
     });
     started.push(http);

@@ -28,6 +28,7 @@ import { MainLoop } from "../threads/main-loop.js";
 import type { OpenHands } from "../threads/open-hands.js";
 import type { OpenLog } from "../threads/open-log.js";
 import { openRouter } from "../threads/open-router.js";
+import { SessionViews } from "../threads/session-views.js";
 import { SpoolCompaction } from "../threads/spool-compaction.js";
 import type { Strikes } from "../threads/strikes.js";
 import { Supervisor } from "../threads/supervisor.js";
@@ -58,6 +59,7 @@ export class ServerParts {
   readonly loop: MainLoop;
   readonly rotation: LogRotation;
   readonly compaction: SpoolCompaction;
+  readonly sessionViews: SessionViews;
   readonly health: Health;
   readonly live: LiveConfig;
   readonly starting = new Starting();
@@ -125,6 +127,7 @@ export class ServerParts {
         lost: (index, reason) => {
           this.scheduler.workerLost(index);
           this.compaction.lost(index);
+          this.sessionViews.lost(index);
           const informed = this.#askLog(index);
           this.starting.failed(new Fault("worker.lost", `worker ${index} died: ${reason}`));
           const along = config.spool.durability === "deferred" ? "; its mail in memory only is lost, with records" : "";
@@ -153,6 +156,8 @@ export class ServerParts {
     this.rotation = new LogRotation(segments.files, logShared, this.supervisor, (line) => events.notice(line));
     undo.push(() => this.rotation.stop());
     this.compaction = new SpoolCompaction(this.supervisor, workers, (line) => events.notice(line));
+    this.sessionViews = new SessionViews(this.supervisor);
+    undo.push(() => this.sessionViews.stop());
     this.health = new Health({
       config,
       shared: this.shared,
@@ -185,6 +190,9 @@ export class ServerParts {
         break;
       case "compacted":
         this.compaction.compacted(index, message);
+        break;
+      case "inspected":
+        this.sessionViews.inspected(index, message);
         break;
       case "segmentInUse":
         this.rotation.switched(index, message.segment);

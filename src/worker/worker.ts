@@ -176,6 +176,11 @@ class ResidentWorker implements SchedulerCommands {
       case "reconfigure":
         this.#parts.reconfigure(message.listeners, message.dns);
         return;
+      case "inspect":
+        this.#parts.egress.inspect(message.sessions, (sessions, last) =>
+          this.#parts.reports.message({ kind: "inspected", request: message.request, sessions, last }),
+        );
+        return;
       case "compact":
         this.#parts.care.compactAll(message.request);
         return;
@@ -204,7 +209,7 @@ class ResidentWorker implements SchedulerCommands {
   #stop(deadlineMs: number): void {
     this.#stopAtMs = this.#parts.clock.monoMs() + deadlineMs;
     for (const listener of this.#parts.listeners) listener.stop();
-    this.#parts.egress.quitAll();
+    this.#parts.egress.endAll();
   }
 
   #tryFinish(): void {

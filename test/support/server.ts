@@ -151,3 +151,12 @@ export async function until(done: () => boolean, what: string): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
+
+/** As {@link until}, of something that has to be asked for. */
+export async function untilAsked(done: () => Promise<boolean>, what: string): Promise<void> {
+  let is = await done();
+  for (const limit = performance.now() + 60_000; !is; is = await done()) {
+    if (performance.now() > limit) throw new Error(`waited a minute for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}

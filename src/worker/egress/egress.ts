@@ -18,6 +18,7 @@ import { MessageFlag } from "../../protocol/message-flag.js";
 import type { PathDefinition } from "../../protocol/messages.js";
 import { Counter } from "../../protocol/metrics.js";
 import type { ResponseText } from "../../protocol/records.js";
+import type { SessionView } from "../../protocol/session-view.js";
 import type { OutgoingMessage } from "../../smtp/client-envelope.js";
 import type { SpooledMessage } from "../spool/envelope.js";
 import { ChunkMemory } from "./chunk-memory.js";
@@ -32,6 +33,7 @@ import { Plumbing } from "./plumbing.js";
 import { connectThrough, type ThroughParts } from "./proxy/through.js";
 import { EgressSession } from "./session.js";
 import type { SessionHost, SettledEnd } from "./session-host.js";
+import { viewOf } from "./session-views.js";
 import { type LineSecurity, TlsDesk } from "./tls/desk.js";
 import { Unseen } from "./unseen.js";
 import type { Fate } from "./verdict.js";
@@ -39,6 +41,8 @@ import type { Fate } from "./verdict.js";
 /** Rows of one message about TLS, and such messages per sweep. */
 const TLS_ROWS = 50;
 const TLS_MESSAGES = 4;
+/** Sessions that one frame tells of: a small part of a ring, however long their hosts' names are. */
+const VIEWS_PER_MESSAGE = 50;
 
 /** See the file's header. */
 export class Egress implements SessionHost {
@@ -114,9 +118,14 @@ export class Egress implements SessionHost {
     if (session !== undefined) this.#noted(session, () => session.quit());
   }
 
-  /** Ends all sessions politely, each after the message under way. */
-  quitAll(): void {
-    for (const session of [...this.#sessions.values()]) this.#noted(session, () => session.quit());
+  /**
+   * Ends all sessions: politely, but for those that still have a message in hand. It has had its time
+   * (`system_shutdown_timeout`, which the scheduler goes by before workers are told to stop), and goes back.
+   */
+  endAll(): void {
+    for (const session of [...this.#sessions.values()]) {
+      this.#noted(session, () => (session.messages > 0 ? session.abort() : session.quit()));
+    }
   }
 
   /** Ends all sessions at once. */
@@ -138,6 +147,20 @@ export class Egress implements SessionHost {
   /** Tells what has been noted so, in at most `messages` messages. */
   reportTls(messages = Number.POSITIVE_INFINITY): void {
     for (let i = 0; i < messages && this.#tls.size > 0; i++) this.#parts.tlsOutcomes(this.#tls.take(TLS_ROWS));
+  }
+
+  /** Tells what these sessions do, of those that are there, in parts; `last` comes with the last one. */
+  inspect(ids: readonly number[], tell: (sessions: readonly SessionView[], last: boolean) => void): void {
+    const nowMs = this.#parts.clock.monoMs();
+    for (let from = 0; ; from += VIEWS_PER_MESSAGE) {
+      const found = ids.slice(from, from + VIEWS_PER_MESSAGE).map((id) => this.#sessions.get(id as SessionId));
+      const last = from + VIEWS_PER_MESSAGE >= ids.length;
+      tell(
+        found.flatMap((session) => (session === undefined ? [] : [viewOf(session, nowMs)])),
+        last,
+      );
+      if (last) return;
+    }
   }
 
   /** Does something about a session, with its message noted. What throws leaves the note: the thread dies of it. */

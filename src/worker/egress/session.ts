@@ -19,6 +19,7 @@ import { type Assigned, InHand } from "./in-hand.js";
 import { Line, type LineHost } from "./line.js";
 import type { EgressPath } from "./path.js";
 import type { Plan } from "./plan.js";
+import { Pulse } from "./pulse.js";
 import type { SessionHost } from "./session-host.js";
 import { Targets } from "./targets.js";
 import { SessionNotes } from "./tls/session-notes.js";
@@ -49,8 +50,11 @@ export class EgressSession implements LineHost {
   #crowded = false;
   /** The last message went by BDAT, and nothing has spoken against it so far. */
   #chunkTried = false;
-  /** Where it stood when it was last seen to move. */
-  readonly #seen: { line: Line; phase: string; progress: number; sinceMs: number };
+  /** Since when it has been where it is. */
+  readonly pulse: Pulse;
+  /** Transactions begun, and recipients for whom the peer has taken a message. */
+  transactions = 0;
+  delivered = 0;
   #quitting = false;
   /** The address to be tried next has just failed at TLS, and is tried again without. */
   #clear = false;
@@ -65,12 +69,17 @@ export class EgressSession implements LineHost {
     this.logId = logId;
     this.#host = host;
     this.line = new Line(path, this, null);
-    this.#seen = { line: this.line, phase: this.#phase, progress: 0, sinceMs: path.nowMs() };
+    this.pulse = new Pulse(this.line, this.#phase, path.nowMs());
   }
 
   /** The message under way, or the next one. */
   get inHand(): Assigned | undefined {
     return this.#hand.first;
+  }
+
+  /** Messages in hand. */
+  get messages(): number {
+    return this.#hand.length;
   }
 
   /** Begins: finds addresses and connects. */
@@ -107,17 +116,14 @@ export class EgressSession implements LineHost {
   sweep(nowMs: number): void {
     this.line.sweep(nowMs);
     if (this.#phase === "over") return;
-    const phase = this.describe();
+    const stillMs = this.look(nowMs);
+    if (stillMs > 0 && stillMs >= this.path.watchdogMs) this.#stuck(stillMs);
+  }
+
+  /** Looks where it is. Returns for how long it has stood still with a message in hand. */
+  look(nowMs: number): number {
     const progress = this.line.machine?.progress ?? 0;
-    const seen = this.#seen;
-    if (this.line === seen.line && phase === seen.phase && progress === seen.progress && this.#hand.length > 0) {
-      if (nowMs - seen.sinceMs >= this.path.watchdogMs) this.#stuck(nowMs - seen.sinceMs);
-      return;
-    }
-    seen.line = this.line;
-    seen.phase = phase;
-    seen.progress = progress;
-    seen.sinceMs = nowMs;
+    return this.pulse.look(this.line, this.describe(), progress, this.transactions, this.messages > 0, nowMs);
   }
 
   /** Every wait has its own end; what stands still all the same (a question that is never answered) ends here. */
@@ -269,6 +275,7 @@ export class EgressSession implements LineHost {
         continue;
       }
       open--;
+      if (fate.kind === "delivered") this.delivered++;
       this.#host.settled(this, batch[i], asSettled(fate), last && open === 0 ? "ended" : "goes-on");
     }
   }
@@ -336,6 +343,7 @@ export class EgressSession implements LineHost {
       const { machine } = this.line;
       const target = this.targets.current;
       assert(machine !== null && target !== null, "a serving session has a machine, and an address");
+      this.transactions++;
       machine.send(message, this.#host.mayChunk(target));
       return;
     }
