@@ -118,7 +118,9 @@ export class Shards {
         check: !known,
         newest,
       };
-      this.#own.set(shard, Shard.open(options));
+      const opened = Shard.open(options);
+      this.#own.set(shard, opened);
+      opened.recallDoubt();
     }
   }
 
@@ -172,8 +174,8 @@ export class Shards {
   }
 
   /**
-   * Closes and opens a shard that failed, until that succeeds: after a failed sync nothing that is still mapped can be
-   * trusted, only what is read from disk anew. Meanwhile it refuses mail.
+   * Closes and opens a shard that failed, until that succeeds: LMDB may refuse to go on with what it has open. After a sync
+   * of its own failed the file is rewritten, too (`rewrite.ts`). Meanwhile it refuses mail.
    */
   #mend(shard: Shard, pauseMs: number): void {
     if (this.#mending.has(shard) || this.#closed) return;
@@ -184,7 +186,7 @@ export class Shards {
     }, pauseMs - NOTICE_MS);
     setTimeout(() => {
       if (this.#closed) return;
-      shard.reopen().then(
+      shard.reopen(this.#gate).then(
         () => {
           this.#mending.delete(shard);
           this.#counters[Counter.shardsUnhealthy] = this.#mending.size;

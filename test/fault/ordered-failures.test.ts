@@ -1,5 +1,6 @@
 /** Failures on order (HIKYAKU_FAULTS), on a whole server: what clients hear, what operators see, and what is never lost. */
 import assert from "node:assert/strict";
+import { statSync } from "node:fs";
 import { join } from "node:path";
 import { describe, type TestContext, test } from "node:test";
 import type { ShardIndex } from "../../src/base/brands.js";
@@ -127,6 +128,40 @@ describe("failures on order", { concurrency: true }, () => {
       assert.deepEqual(taken(dir, "Reception"), arrived);
     });
   }
+
+  test("committed: after a failed background sync the spool is a file of its own before mail is taken, also over kill -9", async (t) => {
+    const closed = 'protocol = { smtp = { mx_list = ["127.0.0.1:1"] } }\nretry_interval = "1s"';
+    const { dir, arrived, sinkPort, server, start } = await scene(t, {
+      durability: "committed",
+      to: null,
+      queue: closed,
+    });
+    const file = join(shardDirectory(join(dir, "var", "spool"), 0 as ShardIndex), "data.mdb");
+    const first = statSync(file).ino;
+    const client = await connectAndGreet(server.port);
+    server.order("spool.sync error EIO");
+    assert.match(await trySend(client, "early@a.example"), /^250 /);
+    await until(() => /spool sync failed/.test(server.words), "the notice");
+    await until(() => /could not be rewritten/.test(server.words), "an attempt while no sync succeeds");
+    assert.match(await trySend(client, "refused@a.example"), /^451 /);
+    assert.equal(statSync(file).ino, first);
+    await server.kill();
+    // What is read now comes from the kernel's cache, as it did before the death.
+    const second = await start();
+    await until(() => /before the last start/.test(second.words), "the doubt to be remembered");
+    await until(() => /could not be rewritten/.test(second.words), "another attempt");
+    second.order();
+    await until(() => /takes mail/.test(second.words), "the shard to take mail");
+    const again = await connectAndGreet(second.port);
+    await sendUntilTaken(again, "forced@a.example", "X-Hikyaku-Force-Sync: yes\r\nSubject: x\r\n\r\ntext");
+    assert.notEqual(statSync(file).ino, first, "another file");
+    await second.kill();
+    writeConfig(dir, { durability: "committed", to: `127.0.0.1:${sinkPort}` });
+    const third = await start();
+    await until(() => arrived.length >= 2, "both that were accepted");
+    await third.stop();
+    assert.deepEqual(arrived.sort(), ["early@a.example", "forced@a.example"]);
+  });
 
   test("a rejection of the store that nobody holds does not end the process: the spool is unhealthy, then mended", async (t) => {
     const { arrived, server } = await scene(t);

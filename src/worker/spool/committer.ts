@@ -17,6 +17,8 @@ export interface CommitterEvents {
   onRemoved(tokens: readonly number[]): void;
   /** Everyone concerned was told. */
   onBatch(): void;
+  /** A sync failed: what was committed before it may read better than the disk holds it. Comes before `onFault`. */
+  onDoubt(): void;
   /** A commit or a sync failed; the committer stands still until `resume`. */
   onFault(fault: Fault): void;
 }
@@ -205,6 +207,7 @@ export class Committer {
 
   readonly #onForcedSync = (error: unknown): void => {
     this.#syncs--;
+    if (error !== null) this.#events.onDoubt();
     if (error !== null || this.#fault !== null) {
       this.#failed("sync", error ?? this.#fault, true);
       return;
@@ -277,6 +280,7 @@ export class Committer {
     const begunMs = performance.now();
     this.#store.sync((error) => {
       this.#syncs--;
+      if (error !== null) this.#events.onDoubt();
       if (error === null) this.#events.onSynced(performance.now() - begunMs, false);
       else if (this.#fault === null) {
         this.#fault = commitFault("sync", error);

@@ -103,7 +103,8 @@ export async function compact(target: CompactionTarget, gate: SwapGate): Promise
   try {
     rmSync(workplace, { recursive: true, force: true });
     mkdirSync(workplace, { mode: 0o700 });
-    requireRoom(directory, before.usedBytes);
+    // Twice, so that the mail that comes meanwhile does not find a full disk.
+    requireRoom(directory, before.usedBytes * 2);
     target.track(touched);
     step("begun");
     await target.store.copyTo(workplace);
@@ -126,7 +127,7 @@ export async function compact(target: CompactionTarget, gate: SwapGate): Promise
     await syncFile(join(workplace, "data.mdb"));
     check(target, touched);
     step("synced");
-    await gate.swapping(() => swap(target, workplace));
+    await gate.swapping(() => swap(target, workplace, step));
     const heldMs = performance.now() - heldFrom;
     return { beforeBytes: before.fileBytes, afterBytes: target.store.usage().fileBytes, heldMs };
   } catch (error) {
@@ -140,17 +141,21 @@ export async function compact(target: CompactionTarget, gate: SwapGate): Promise
   }
 }
 
-/** Puts the copy in the original's place. */
-function swap(target: CompactionTarget, workplace: string): void {
+/** Puts the copy in the original's place; `reached` is told of the steps. */
+export function swap(
+  target: Pick<CompactionTarget, "directory" | "adopt" | "fail">,
+  workplace: string,
+  reached: (step: string) => void,
+): void {
   const { directory } = target;
   rmSync(join(directory, "lock.mdb"), { force: true });
-  step("unlocked");
+  reached("unlocked");
   renameSync(join(workplace, "data.mdb"), join(directory, "data.mdb"));
   try {
-    step("renamed");
+    reached("renamed");
     syncDirectory(directory);
     target.adopt();
-    step("adopted");
+    reached("adopted");
   } catch (error) {
     // The old file has no name any more: nothing may be written to it.
     target.fail(refusal(`the compacted file could not be opened: ${messageOf(error)}`));
@@ -162,7 +167,7 @@ function swap(target: CompactionTarget, workplace: string): void {
  * Gives a copy its first free pages. It is made without any, and LMDB, as lmdb-js builds it, refuses a transaction that
  * begins so and frees many (MDB_BAD_VALSIZE, MDB_BAD_TXN): it reads its list of free pages while it writes the first entry.
  */
-async function prime(copy: LmdbStore): Promise<void> {
+export async function prime(copy: LmdbStore): Promise<void> {
   const batch = new WriteBatch();
   batch.rowKeys.push(PRIMING_KEY);
   batch.rows.push(Buffer.alloc(1));
@@ -237,7 +242,7 @@ function commit(copy: LmdbStore, batch: WriteBatch): Promise<void> {
 }
 
 /** The last look before the original goes: same number of rows and bodies, same last key. */
-function requireEqual(store: ShardStore, copy: LmdbStore): void {
+export function requireEqual(store: ShardStore, copy: LmdbStore): void {
   store.refresh();
   copy.refresh();
   const [a, b] = [store, copy].map(
@@ -246,10 +251,10 @@ function requireEqual(store: ShardStore, copy: LmdbStore): void {
   if (a !== b) throw refusal(`the copy differs (${b}) from the original (${a})`);
 }
 
-function requireRoom(directory: string, bytes: number): void {
+/** @throws {Fault} when the file system has not so much left. */
+export function requireRoom(directory: string, bytes: number): void {
   const { bavail, bsize } = statfsSync(directory);
-  // Twice, so that the mail that comes meanwhile does not find a full disk.
-  if (bavail * bsize < bytes * 2) throw refusal(`too little free space: the copy needs about ${bytes} bytes`);
+  if (bavail * bsize < bytes) throw refusal(`too little free space: the copy needs about ${bytes} bytes`);
 }
 
 function check(target: CompactionTarget, touched: TouchedKeys): void {
@@ -259,7 +264,7 @@ function check(target: CompactionTarget, touched: TouchedKeys): void {
 }
 
 /** Off this thread: the sync of a large copy takes seconds, and its sessions are to go on meanwhile. */
-async function syncFile(path: string): Promise<void> {
+export async function syncFile(path: string): Promise<void> {
   const file = await open(path, "r");
   try {
     await file.sync();

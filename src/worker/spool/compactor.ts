@@ -12,6 +12,8 @@ export interface Compactable {
   counted(): boolean;
   /** Opens the shard's directory anew and works with that. @throws {Fault} */
   adopt(): void;
+  /** Whether its file's name is on disk is not known. */
+  doubt(): void;
 }
 
 /**
@@ -93,6 +95,7 @@ export class Compactor implements CompactionTarget {
   }
 
   fail(fault: Fault): void {
+    this.#shard.doubt();
     this.#committer.distrust(fault);
   }
 }

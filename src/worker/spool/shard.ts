@@ -1,6 +1,6 @@
 import { assert } from "../../base/assert.js";
 import type { ShardIndex, SpoolKey } from "../../base/brands.js";
-import type { Fault } from "../../base/fault.js";
+import { Fault } from "../../base/fault.js";
 import { MessageFlag } from "../../protocol/message-flag.js";
 import { SpoolKeys } from "../../protocol/message-id.js";
 import type { Depth } from "../../protocol/messages.js";
@@ -10,6 +10,7 @@ import type { Compaction } from "./compaction.js";
 import { Compactor } from "./compactor.js";
 import { DeferredMail } from "./deferred.js";
 import { shardDirectory } from "./directories.js";
+import { Doubt } from "./doubt.js";
 import type { SpooledMessage, Unreadable } from "./envelope.js";
 import { fillBatch } from "./fill-batch.js";
 import { openStore } from "./open-store.js";
@@ -18,6 +19,7 @@ import { RecentMessages } from "./recent.js";
 import { Removals } from "./removals.js";
 import { Replay, type ReplaySink, type ReplayTarget } from "./replay.js";
 import { Reschedules } from "./reschedules.js";
+import { rewrite } from "./rewrite.js";
 import { RowHeader } from "./row-codec.js";
 import { Sentenced } from "./sentenced.js";
 import { SetAside } from "./set-aside.js";
@@ -63,6 +65,8 @@ export class Shard implements ReplayTarget {
   readonly #removals: Removals;
   readonly #compactor: Compactor;
   readonly #setAside: SetAside;
+  readonly #doubt: Doubt;
+  #reopening: Promise<void> = Promise.resolve();
   readonly #reschedules: Reschedules;
   /** Messages that workers died of. */
   readonly sentenced = new Sentenced({
@@ -81,6 +85,7 @@ export class Shard implements ReplayTarget {
     this.index = options.shard;
     this.#recent = new RecentMessages(options.recentBytes);
     this.#store = store;
+    this.#doubt = new Doubt(shardDirectory(options.spoolPath, options.shard));
     const last = store.lastKey();
     this.#keys = new SpoolKeys(Math.max(last, options.newest ?? 0));
     this.#committer = new Committer(store, options.durability === "flushed", options.syncIntervalMs, {
@@ -91,6 +96,7 @@ export class Shard implements ReplayTarget {
       },
       onRemoved: (tokens) => this.#events.onRemoved(this.index, tokens),
       onBatch: () => this.#events.onBatch(this.index),
+      onDoubt: () => this.#doubt.raise(),
       onFault: (fault) => {
         this.stats.failedCommits = this.#committer.failures;
         this.#events.onFault(this.index, fault);
@@ -127,6 +133,7 @@ export class Shard implements ReplayTarget {
       store: () => this.#store,
       counted: () => this.#removals.counted,
       adopt: () => this.#adopt(),
+      doubt: () => this.#doubt.raise(),
     });
   }
 
@@ -261,23 +268,46 @@ export class Shard implements ReplayTarget {
   }
 
   /**
-   * Closes and opens the database again after a fault, and takes mail again. Other threads that read this shard must
-   * have closed their handles for LMDB itself to start afresh.
-   * @throws {Fault} when it cannot be opened; the shard stays as it was, and the call may be repeated.
+   * Closes and opens the database again after a fault, and takes mail again; after a failed sync the file is rewritten
+   * first. Other threads that read this shard must have closed their handles for LMDB itself to start afresh.
+   * @throws {Fault} when it cannot be opened or rewritten; the shard takes no mail then, and the call may be repeated.
    */
-  async reopen(): Promise<void> {
+  reopen(gate: SwapGate): Promise<void> {
+    const reopening = this.#reopen(gate);
+    this.#reopening = reopening.catch(() => {});
+    return reopening;
+  }
+
+  async #reopen(gate: SwapGate): Promise<void> {
     await this.#compactor.idle();
     await this.#committer.idle();
     await this.#store.close();
     this.#store = openStore(this.#options, true);
     this.#recent.clear();
+    if (this.#doubt.raised) {
+      const { directory } = this.#compactor;
+      const old = this.#store;
+      const adopt = (): void => {
+        this.#store = openStore(this.#options, false);
+      };
+      await rewrite({ store: old, directory, adopt, fail: () => {} }, gate);
+      await old.close();
+      this.#doubt.settle();
+    }
     this.#committer.resume(this.#store);
     for (const [key, { attempts, dueMs }] of this.#reschedules.takeUnread()) this.reschedule(key, attempts, dueMs);
   }
 
   /** Something of the storage failed unseen: nothing is believed or taken until the shard is open again. */
   distrust(fault: Fault): void {
+    if (this.#options.durability !== "flushed") this.#doubt.raise();
     this.#committer.distrust(fault);
+  }
+
+  /** Takes no mail before `reopen` when a sync of the file failed in an earlier life: the kernel may still hide it. */
+  recallDoubt(): void {
+    if (!this.#doubt.raised) return;
+    this.#committer.distrust(new Fault("spool.commit-failed", "a sync of the spool failed before the last start"));
   }
 
   /** Gives the file's free pages back, in use: see `compaction.ts`. @throws {Fault} `spool.compaction`. */
@@ -301,6 +331,7 @@ export class Shard implements ReplayTarget {
 
   /** Stores what is in memory only, commits what waits, syncs, closes. Afterwards only `stats` may be asked for. */
   async close(): Promise<void> {
+    await this.#reopening;
     this.deferred?.close();
     await this.#compactor.close();
     await this.#committer.close();

@@ -4,7 +4,7 @@ import { SystemClock } from "../../../src/base/clock.js";
 import { messageOf } from "../../../src/base/fault.js";
 import { Shard } from "../../../src/worker/spool/shard.js";
 import { createSwapGate, SwapGate } from "../../../src/worker/spool/swap-gate.js";
-import { Heard, stored, transaction } from "./helpers.js";
+import { gate, Heard, stored, transaction } from "./helpers.js";
 
 /**
  * A process that fills a shard, removes most of it, and compacts it while it goes on storing and removing. It prints what
@@ -74,7 +74,7 @@ try {
 over = true;
 await traffic;
 if (shard.fault !== null) {
-  await shard.reopen();
+  await shard.reopen(gate());
   say("reopened");
 }
 await store(3);

@@ -8,7 +8,7 @@ import { LmdbStore } from "../../../src/worker/spool/lmdb-store.js";
 import type { Shard } from "../../../src/worker/spool/shard.js";
 import type { ShardOptions } from "../../../src/worker/spool/shard-options.js";
 import type { ShardStore } from "../../../src/worker/spool/shard-store.js";
-import { openShard, scratch, stored, transaction } from "./helpers.js";
+import { gate, openShard, scratch, stored, transaction } from "./helpers.js";
 
 const LONG = { deferral: { maxBytes: 1 << 20, waitMs: 3_600_000 } };
 const SHORT = { deferral: { maxBytes: 1 << 20, waitMs: 5 } };
@@ -173,7 +173,7 @@ test("what cannot be stored stays in memory, can be delivered from there, and is
   assert.deepEqual(heard.removed, [3]);
   shard.reschedule(kept, 1, 77);
   broken.now = false;
-  await shard.reopen();
+  await shard.reopen(gate());
   await heard.when(() => shard.deferred?.count === 0 && shard.stats.commits > 0);
   const found = shard.read(kept);
   assert.deepEqual(found.kind === "message" && [found.attempts, found.dueMs], [1, 77]);
@@ -193,7 +193,7 @@ test("a storage that failed unseen is not trusted: what was under way is refused
   const [one, two] = await Promise.allSettled([outcome, behind]);
   assert.deepEqual([one.status, two.status], ["rejected", "rejected"]);
   assert.equal(shard.fault?.code, "spool.commit-failed");
-  await shard.reopen();
+  await shard.reopen(gate());
   await heard.when(() => shard.stats.removed > 0);
   assert.deepEqual([contentOf(shard, safe), contentOf(shard, doubtful.firstKey)], ["safe", "missing"]);
 });
@@ -252,7 +252,7 @@ test("whatever comes in whatever order: what was promised and not removed is the
         } else if (act.kind === "break") broken.now = true;
         else if (act.kind === "mend") {
           broken.now = false;
-          if (shard.fault !== null) await shard.reopen();
+          if (shard.fault !== null) await shard.reopen(gate());
         } else if (act.kind === "wait") await new Promise((resolve) => setTimeout(resolve, 1));
         else if ("which" in act) {
           const key = pick(act.which);
@@ -272,7 +272,7 @@ test("whatever comes in whatever order: what was promised and not removed is the
       }
       broken.now = false;
       // A commit under way may still fail of what was broken before.
-      while (shard.fault !== null || !(await settled(shard))) await shard.reopen();
+      while (shard.fault !== null || !(await settled(shard))) await shard.reopen(gate());
       await shard.close();
       assert.equal(heard.removed.length, removals, "every removal was told once");
       const { store } = LmdbStore.open(shardDirectory(path, 0 as ShardIndex), true, true);

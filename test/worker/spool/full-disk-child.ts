@@ -2,7 +2,7 @@ import type { ShardIndex, SpoolKey } from "../../../src/base/brands.js";
 import { SystemClock } from "../../../src/base/clock.js";
 import { errnoOf } from "../../../src/base/fault.js";
 import { Shard } from "../../../src/worker/spool/shard.js";
-import { Heard, stored, transaction } from "./helpers.js";
+import { gate, Heard, stored, transaction } from "./helpers.js";
 
 /** Fills a small disk, then empties it again, and prints what happened as one JSON line. */
 const heard = new Heard();
@@ -32,11 +32,11 @@ const readable = keys.every((key) => shard.read(key).kind === "message");
 for (const key of keys) shard.remove(key, 1);
 let tries = 0;
 while (heard.removed.length < keys.length && tries++ < 50) {
-  if (shard.fault !== null) await shard.reopen();
+  if (shard.fault !== null) await shard.reopen(gate());
   const seen = heard.batches;
   await heard.when(() => heard.batches > seen || heard.removed.length === keys.length);
 }
-if (shard.fault !== null) await shard.reopen();
+if (shard.fault !== null) await shard.reopen(gate());
 const again = await stored(shard, transaction(shard, "x".repeat(3000), ["a"]));
 const report = {
   filled: keys.length > 100,

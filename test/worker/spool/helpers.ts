@@ -2,12 +2,13 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
-import type { ShardIndex, SpoolKey } from "../../../src/base/brands.js";
+import type { ShardIndex, SpoolKey, WorkerIndex } from "../../../src/base/brands.js";
 import { ManualClock } from "../../../src/base/clock.js";
 import type { Fault } from "../../../src/base/fault.js";
 import type { Reception } from "../../../src/worker/spool/envelope.js";
 import { Shard } from "../../../src/worker/spool/shard.js";
 import type { ShardEvents, ShardOptions } from "../../../src/worker/spool/shard-options.js";
+import { createSwapGate, SwapGate } from "../../../src/worker/spool/swap-gate.js";
 import type { NewTransaction } from "../../../src/worker/spool/transaction.js";
 
 /** A directory that goes with its test. */
@@ -70,6 +71,11 @@ export class Heard implements ShardEvents {
       else this.#waiting.push(waiting);
     }
   }
+}
+
+/** The gate of a process with one worker. */
+export function gate(): SwapGate {
+  return new SwapGate(createSwapGate(1), 0 as WorkerIndex);
 }
 
 /** Opens shard 0 below `spoolPath`, closed with its test. */

@@ -4,7 +4,7 @@ import type { ShardIndex } from "../../../src/base/brands.js";
 import { shardDirectory } from "../../../src/worker/spool/directories.js";
 import { LmdbStore } from "../../../src/worker/spool/lmdb-store.js";
 import type { ShardStore } from "../../../src/worker/spool/shard-store.js";
-import { openShard, scratch, stored, transaction } from "./helpers.js";
+import { gate, openShard, scratch, stored, transaction } from "./helpers.js";
 
 /** LMDB, whose next commits or syncs fail when told so. */
 function failing(
@@ -43,7 +43,7 @@ test("after a failed commit nobody is told that mail is safe, and no mail is tak
   assert.equal(shard.read(lost.firstKey).kind, "missing");
   assert.deepEqual(heard.removed, []);
 
-  await shard.reopen();
+  await shard.reopen(gate());
   assert.equal(shard.fault, null);
   await heard.when(() => heard.removed.includes(5));
   assert.equal(shard.read(settled).kind, "missing", "the removal was not forgotten");
@@ -63,7 +63,7 @@ test("what waited behind a failed commit is refused with it", async (t) => {
   const behind = stored(shard, transaction(shard, "behind", ["a"]));
   const [one, two] = await Promise.allSettled([first, behind]);
   assert.deepEqual([one.status, two.status], ["rejected", "rejected"]);
-  await shard.reopen();
+  await shard.reopen(gate());
   assert.equal(shard.count(), 0);
 });
 
@@ -75,7 +75,7 @@ test("a forced flush that fails takes its message back", async (t) => {
   fail.syncs = 1;
   const forced = transaction(shard, "forced", ["a", "b"], { forceFlush: true });
   await assert.rejects(stored(shard, forced), { code: "spool.commit-failed" });
-  await shard.reopen();
+  await shard.reopen(gate());
   await heard.when(() => shard.stats.removed === 2);
   assert.equal(shard.read(forced.firstKey).kind, "missing");
   assert.equal(shard.read(kept).kind, "message");
@@ -90,6 +90,6 @@ test("a failed background sync ends the trust in the shard", async (t) => {
   await stored(shard, transaction(shard, "text", ["a"]));
   await heard.when(() => shard.fault !== null);
   assert.equal(heard.faults[0]?.message, "spool sync failed: Input/output error");
-  await shard.reopen();
+  await shard.reopen(gate());
   await stored(shard, transaction(shard, "more", ["a"]));
 });

@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import type { ShardIndex, SpoolKey } from "../../../src/base/brands.js";
 import { SystemClock } from "../../../src/base/clock.js";
 import { Shard } from "../../../src/worker/spool/shard.js";
-import { Heard, stored, transaction } from "./helpers.js";
+import { gate, Heard, stored, transaction } from "./helpers.js";
 
 /** A process with one shard that does what it is told line by line and prints one JSON line per answer. */
 const spoolPath = process.argv[2]!;
@@ -45,7 +45,7 @@ async function run(command: string): Promise<unknown> {
     };
   }
   if (command === "reopen") {
-    await shard.reopen();
+    await shard.reopen(gate());
     return { fault: shard.fault };
   }
   await shard.close();
