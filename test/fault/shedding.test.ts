@@ -209,7 +209,7 @@ describe("shedding", { concurrency: true, timeout: 100_000 }, () => {
 
   test("sessions to a slow host against the limit of open files: some are held back, clients are served, all arrives", async (t) => {
     const wrap = ["prlimit", "--nofile=256:256", "--"];
-    const shaping = '["default"]\nconnection_limit = 2000\n';
+    const shaping = '["default"]\nconnection_limit = 2000\nmax_recipients_per_batch = 1\n';
     const { arrived, dir, server } = await scene(t, { shaping }, wrap, 300);
     const sockets = await server.metric("socket_limit");
     const client = await connectAndGreet(server.port);

@@ -121,13 +121,14 @@ const exim =
   (t: TestContext) =>
     startExim(t, options);
 
-/** Hosts to which all contents go, one after the other; what Exim says of each (`L`: commands were pipelined). */
+/** Hosts to which all contents go, one after the other; what Exim says of each (`L`: commands were pipelined, `K`: BDAT). */
 const INTACT: readonly (Row & { readonly says?: RegExp })[] = [
   { name: "Postfix, as it comes", start: postfix() },
   { name: "Postfix without PIPELINING", start: postfix({ discard: ["pipelining"] }) },
   { name: "Postfix, PIPELINING not used", start: postfix(), path: "enable_pipelining = false" },
   { name: "Postfix without SIZE", start: postfix({ discard: ["size"] }) },
-  { name: "Exim, as it comes", start: exim(), says: /<= .* P=esmtp L S=/ },
+  { name: "Exim, as it comes", start: exim(), says: /<= .* P=esmtp L (K )?S=/ },
+  { name: "Exim, BDAT not used", start: exim(), path: "max_bdat_size = 0", says: /<= .* P=esmtp L S=/ },
   { name: "Exim without PIPELINING", start: exim({ pipelining: false }), says: /<= .* P=esmtp S=/ },
   { name: "Exim, PIPELINING not used", start: exim(), path: "enable_pipelining = false", says: /<= .* P=esmtp L- S=/ },
 ];
