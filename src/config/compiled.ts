@@ -103,6 +103,8 @@ export interface DnsConfig {
   readonly dnssec: "off" | "trust-ad";
   /** Absolute path of the static zone file, null for none. */
   readonly hostsFile: string | null;
+  /** Tells one content of the zone file from another; null without a file. */
+  readonly hostsFileDigest: string | null;
   /** The static zone's records count as signed. */
   readonly hostsFileSecure: boolean;
   readonly maxConcurrent: number;

@@ -66,6 +66,8 @@ export const dnsTable: Kind<DnsConfig> = table(Object.values(dns), (reader) => {
     dnssec,
     timeoutMs: reader.get(dns.timeout),
     hostsFile: reader.get(dns.hostsFile),
+    // What the file holds is looked at once its place is known.
+    hostsFileDigest: null,
     hostsFileSecure: reader.get(dns.hostsFileSecure),
     maxConcurrent: reader.get(dns.maxConcurrent),
     maxWaiting: reader.get(dns.maxWaiting),

@@ -1,4 +1,5 @@
-import { closeSync, existsSync, fstatSync, openSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { closeSync, existsSync, fstatSync, openSync, readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { causeOf, errnoOf, Fault, messageOf } from "../base/fault.js";
 import { Check, isTable } from "./check.js";
@@ -59,30 +60,42 @@ export function loadConfig(
   const written = readServerFile(path, checkOf, problems);
   if (written === undefined) throw invalid(problems);
   const shaping = readShapingFiles(written.config.shapingFiles, written.check, files, problems, checkOf);
-  const config = compile(written.config, shaping.rules(), written.check, (dataDir) => nodeIdOf(dataDir, written.check));
+  const compiled = compile(written.config, shaping.rules(), written.check, (dataDir) =>
+    nodeIdOf(dataDir, written.check),
+  );
   for (const { value, at, check } of shaping.namedSources) {
-    if (!Object.hasOwn(config.sources, value)) check.unknownName(at, "source", value, Object.keys(config.sources));
+    if (!Object.hasOwn(compiled.sources, value)) check.unknownName(at, "source", value, Object.keys(compiled.sources));
   }
-  const { hostsFile } = config.dns;
+  const { hostsFile } = compiled.dns;
+  let hostsFileDigest: string | null = null;
   if (hostsFile !== null) {
     files.push(hostsFile);
-    const errno = refusalToRead(hostsFile);
+    const { errno, digest } = contentOf(hostsFile);
+    hostsFileDigest = digest;
     if (errno !== null)
       written.check.error(["dns", "hosts_file"], `file ${quote(hostsFile)} cannot be read (${errno})`);
   }
   if (problems.errors.length > 0) throw invalid(problems);
+  const config = { ...compiled, dns: { ...compiled.dns, hostsFileDigest } };
   return { config, warnings: inFileOrder(problems.warnings), files, written: written.values };
 }
 
-/** Why the system would not let us read a file, null when it does. What it holds is not looked at here. */
-function refusalToRead(path: string): string | null {
+/** A file that is larger is told apart by its size and time alone; whoever parses it refuses it. */
+const MAX_DIGESTED_BYTES = 16 * 1024 * 1024;
+
+/** Tells what a file holds from other contents; `errno` is why the system would not let us read it, or null. */
+function contentOf(path: string): { readonly errno: string | null; readonly digest: string | null } {
   try {
     const file = openSync(path, "r");
-    const isDirectory = fstatSync(file).isDirectory();
-    closeSync(file);
-    return isDirectory ? "EISDIR" : null;
+    try {
+      const { size, mtimeMs } = fstatSync(file);
+      const what = size > MAX_DIGESTED_BYTES ? `${size} ${mtimeMs}` : readFileSync(file);
+      return { errno: null, digest: createHash("sha256").update(what).digest("base64") };
+    } finally {
+      closeSync(file);
+    }
   } catch (error) {
-    return errnoOf(error) ?? "unknown error";
+    return { errno: errnoOf(error) ?? "unknown error", digest: null };
   }
 }
 

@@ -15,7 +15,7 @@ import type { TlsOutcome } from "../protocol/tls-policy.js";
 import { type Meter, NO_METER } from "./meter.js";
 import { explicitRoute, resolveRoute } from "./mx.js";
 import { openPolicies, type Policies } from "./open-policies.js";
-import { openResolver } from "./open-resolver.js";
+import { openResolver, reopenResolver } from "./open-resolver.js";
 import type { Resolver } from "./resolver.js";
 
 /** Whom the router tells what. */
@@ -31,6 +31,8 @@ export interface RouterEvents {
 /** See the file's header. */
 export class MxRouter {
   #resolver: Resolver;
+  /** What the last reload asked for. */
+  #wanted: DnsConfig | null = null;
   readonly #clock: Clock;
   readonly #meter: Meter;
   readonly #policies: Policies | null;
@@ -95,9 +97,16 @@ export class MxRouter {
     await this.#policies?.stop();
   }
 
-  /** A reload: other servers are asked from now on, for policies too; those that are known stay. */
-  reconfigure(config: DnsConfig): void {
-    this.#resolver = openResolver(config, this.#clock, this.#meter);
+  /**
+   * A reload: other servers are asked, for policies too, as soon as the zone file has been read; policies that are known
+   * stay. Says whether they are: a later reload may have come before it.
+   */
+  async reconfigure(config: DnsConfig): Promise<boolean> {
+    this.#wanted = config;
+    const resolver = await reopenResolver(config, this.#clock, this.#meter);
+    if (this.#wanted !== config) return false;
+    this.#resolver = resolver;
+    return true;
   }
 
   /** Memory is scarce: forgets every answer. */

@@ -1,10 +1,16 @@
 import { readFileSync, statSync } from "node:fs";
+import { readFile, stat } from "node:fs/promises";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { causeOf, errnoOf, Fault } from "../base/fault.js";
 import { type DnsRecord, negativeTtl, type RecordType, type Step } from "./lookup.js";
-import { parseZoneFile, type ZoneRecord } from "./zone-file.js";
+import { type ZoneRecord, zoneSteps } from "./zone-file.js";
 
 /** Most bytes of a zone file. */
 const MAX_BYTES = 16 * 1024 * 1024;
+/** How long a reload reads at a stretch. */
+const STRETCH_MS = 2;
+/** Steps between two looks at the clock. */
+const STEPS_PER_LOOK = 16;
 
 /**
  * The static records of `hosts_file`, consulted before any server.
@@ -23,13 +29,24 @@ export class StaticZone {
   readonly #authentic: boolean;
 
   /** @param authentic whether the file counts as signed and validated. */
-  constructor(records: readonly ZoneRecord[], authentic = false) {
+  constructor(authentic = false) {
     this.#authentic = authentic;
-    for (const record of records) {
-      if (record.type === "SOA") this.#apexes.set(record.name, record.ttlMs);
-      else this.#records.set(record.name, [...(this.#records.get(record.name) ?? []), record]);
-      for (let parent = parentOf(record.name); parent !== null; parent = parentOf(parent)) this.#above.add(parent);
-    }
+  }
+
+  /** A record of the file; all of them are added before the first look-up. */
+  add(record: ZoneRecord): void {
+    const known = this.#records.get(record.name);
+    if (record.type === "SOA") this.#apexes.set(record.name, record.ttlMs);
+    else if (known === undefined) this.#records.set(record.name, [record]);
+    else known.push(record);
+    if (known !== undefined) return;
+    for (let parent = parentOf(record.name); parent !== null; parent = parentOf(parent)) this.#above.add(parent);
+  }
+
+  /** Whether an alias stands beside something else (RFC 1034 §3.6.2). */
+  hasConflict(name: string): boolean {
+    const count = (this.#records.get(name)?.length ?? 0) + (this.#apexes.has(name) ? 1 : 0);
+    return count > 1;
   }
 
   /** What the file says about a question; null when it says nothing. `name` as `canonicalName` gives it. */
@@ -90,21 +107,37 @@ function shortest(records: readonly DnsRecord[]): number {
  * @throws {Fault} `config.invalid` with `NAME:LINE: what is wrong`, one a line.
  */
 export function parseZone(text: string, name: string, authentic = false): StaticZone {
-  const { records, problems } = parseZoneFile(text);
-  const all = [...problems, ...conflicts(records)];
-  if (all.length > 0) throw new Fault("config.invalid", all.map((problem) => `${name}:${problem}`).join("\n"));
-  return new StaticZone(records, authentic);
+  return zoneOf(Buffer.from(text), name, authentic);
 }
 
-/** An alias stands alone (RFC 1034 §3.6.2). */
-function conflicts(records: readonly ZoneRecord[]): string[] {
-  const aliases = new Set(records.filter((record) => record.type === "CNAME").map((record) => record.name));
-  const counts = new Map<string, number>();
-  for (const { name } of records) counts.set(name, (counts.get(name) ?? 0) + 1);
-  return [...aliases]
-    .filter((name) => (counts.get(name) ?? 0) > 1)
-    .slice(0, 20)
-    .map((name) => ` ${name} has a CNAME and something else`);
+function zoneOf(bytes: Buffer, name: string, authentic: boolean): StaticZone {
+  const steps = makeZone(bytes, name, authentic);
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done === true) return value;
+  }
+}
+
+/** Most conflicts that are told. */
+const MAX_CONFLICTS = 20;
+
+/** A zone in small steps. */
+function* makeZone(bytes: Buffer, name: string, authentic: boolean): Generator<undefined, StaticZone> {
+  const { records, problems } = yield* zoneSteps(bytes);
+  const zone = new StaticZone(authentic);
+  for (const record of records) {
+    zone.add(record);
+    yield;
+  }
+  const conflicts = new Set<string>();
+  for (const record of records) {
+    yield;
+    if (record.type !== "CNAME" || conflicts.size >= MAX_CONFLICTS || !zone.hasConflict(record.name)) continue;
+    conflicts.add(` ${record.name} has a CNAME and something else`);
+  }
+  const all = [...problems, ...conflicts];
+  if (all.length > 0) throw new Fault("config.invalid", all.map((problem) => `${name}:${problem}`).join("\n"));
+  return zone;
 }
 
 /**
@@ -112,12 +145,43 @@ function conflicts(records: readonly ZoneRecord[]): string[] {
  * @throws {Fault} `config.unreadable` when the file cannot be read, `config.invalid` when it is wrong.
  */
 export function loadZone(path: string, authentic = false): StaticZone {
-  let text: string;
+  let bytes: Buffer;
   try {
-    if (statSync(path).size > MAX_BYTES) throw new Error("the file is larger than 16MiB");
-    text = readFileSync(path, "utf8");
+    if (statSync(path).size > MAX_BYTES) throw new Error(TOO_LARGE);
+    bytes = readFileSync(path);
   } catch (error) {
-    throw new Fault("config.unreadable", `${path}: ${causeOf(error)}`, { errno: errnoOf(error), cause: error });
+    throw unreadable(path, error);
   }
-  return parseZone(text, path, authentic);
+  return zoneOf(bytes, path, authentic);
+}
+
+/**
+ * Reads a zone file without keeping its thread for longer than a few milliseconds at a time; rejects with the faults that
+ * `loadZone` throws.
+ */
+export async function loadZoneInSteps(path: string, authentic = false): Promise<StaticZone> {
+  let bytes: Buffer;
+  try {
+    if ((await stat(path)).size > MAX_BYTES) throw new Error(TOO_LARGE);
+    bytes = await readFile(path);
+  } catch (error) {
+    throw unreadable(path, error);
+  }
+  const steps = makeZone(bytes, path, authentic);
+  for (;;) {
+    const until = performance.now() + STRETCH_MS;
+    do {
+      for (let step = 0; step < STEPS_PER_LOOK; step++) {
+        const { done, value } = steps.next();
+        if (done === true) return value;
+      }
+    } while (performance.now() < until);
+    await nextTurn();
+  }
+}
+
+const TOO_LARGE = "the file is larger than 16MiB";
+
+function unreadable(path: string, error: unknown): Fault {
+  return new Fault("config.unreadable", `${path}: ${causeOf(error)}`, { errno: errnoOf(error), cause: error });
 }

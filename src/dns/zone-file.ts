@@ -33,18 +33,43 @@ interface Entry {
  * records A, AAAA, MX, CNAME, TXT, TLSA, SOA; NS is passed over. Without `$ORIGIN` names are relative to the root.
  */
 export function parseZoneFile(text: string): ZoneFile {
+  const steps = zoneSteps(Buffer.from(text));
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done === true) return value;
+  }
+}
+
+/** The same in steps of one entry each, for a thread that must not stand still. */
+export function* zoneSteps(bytes: Buffer): Generator<undefined, ZoneFile> {
   const reader = new ZoneReader();
-  for (const entry of entriesOf(text)) reader.add(entry);
+  for (const entry of entriesOf(bytes)) {
+    reader.add(entry);
+    yield;
+  }
   return { records: reader.records, problems: reader.problems };
 }
 
+/** Line for line: a large file is never one text, nor an array of texts. */
+function* linesOf(bytes: Buffer): Generator<string> {
+  for (let start = 0; ; ) {
+    const end = bytes.indexOf(0x0a, start);
+    if (end < 0) {
+      yield bytes.toString("utf8", start);
+      return;
+    }
+    yield bytes.toString("utf8", start, end).replace(/\r$/, "");
+    start = end + 1;
+  }
+}
+
 /** Takes the text apart into entries: one line, or several inside parentheses. */
-function* entriesOf(text: string): Generator<Entry> {
+function* entriesOf(bytes: Buffer): Generator<Entry> {
   let tokens: string[] = [];
   let line = 1;
   let depth = 0;
   let start = { line: 1, indented: false };
-  for (const written of text.split(/\r?\n/)) {
+  for (const written of linesOf(bytes)) {
     if (depth === 0) start = { line, indented: /^[ \t]/.test(written) };
     for (const token of written.match(/"(?:[^"\\]|\\.)*"?|[()]|;.*$|[^\s();"]+/g) ?? []) {
       if (token.startsWith(";")) break;

@@ -39,6 +39,7 @@ export class Reloading {
   #rollup: SiteRollup;
   #untold = new Set<number>();
   #timer: NodeJS.Timeout | null = null;
+  #stopped = false;
 
   constructor(parts: Reloadable) {
     const { config, policy, router, events } = parts;
@@ -52,24 +53,36 @@ export class Reloading {
   }
 
   stop(): void {
+    this.#stopped = true;
     this.live.stop();
     this.#rollup.stop();
     if (this.#timer !== null) clearTimeout(this.#timer);
   }
 
-  #apply(next: CompiledConfig, before: CompiledConfig): void {
-    const { policy, router, events } = this.#parts;
-    policy.swap(next);
+  /** Resolves when DNS is asked as `next` says, too: a large zone file is read in small steps. */
+  async #apply(next: CompiledConfig, before: CompiledConfig): Promise<void> {
+    this.#parts.policy.swap(next);
+    this.#lookAgain();
+    this.#tellAll(next);
+    // The digest of the zone file's content is part of it.
+    if (isDeepStrictEqual(next.dns, before.dns)) return;
     try {
-      // The zone file's content may be another one although its name is the same.
-      if (next.dns.hostsFile !== null || !isDeepStrictEqual(next.dns, before.dns)) router.reconfigure(next.dns);
+      if (await this.#parts.router.reconfigure(next.dns)) this.#lookAgain();
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
-      events.notice(`dns: ${error.message}`);
+      this.#parts.events.notice(`dns: ${error.message}`);
     }
+  }
+
+  #lookAgain(): void {
+    if (this.#stopped) return;
+    const { policy, router } = this.#parts;
     this.#rollup.stop();
     this.#rollup = new SiteRollup(policy, router);
     this.#renew();
+  }
+
+  #tellAll(next: CompiledConfig): void {
     for (let worker = 0; worker < next.threads.workers; worker++) this.#untold.add(worker);
     this.#tell();
   }

@@ -1,5 +1,4 @@
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import { Fault, messageOf } from "../base/fault.js";
 import { ConfigFault, type LoadedConfig } from "../config/load.js";
@@ -17,25 +16,20 @@ export type ConfigReading =
 /** Longest time that reading and checking may take before it is given up. */
 const LONGEST_MS = 30_000;
 
-/**
- * Tells configurations apart: what the files say, and what the static zone file holds.
- * @throws {Fault} `config.*` for a wrong zone file.
- */
-export function digestOf(config: LoadedConfig): string {
-  const { hostsFile } = config.config.dns;
-  const hash = createHash("sha256").update(JSON.stringify([config.config, config.written]));
-  if (hostsFile !== null) {
-    // It must be good, too: it is read again when it comes into force.
-    loadZone(hostsFile);
-    hash.update(readFileSync(hostsFile));
-  }
-  return hash.digest("hex");
+/** Tells configurations apart: what the files say, the static zone file among them. */
+export function digestOf({ config, written }: LoadedConfig): string {
+  return createHash("sha256")
+    .update(JSON.stringify([config, written]))
+    .digest("hex");
 }
 
 /** Reads and checks the configuration, and fetches its secrets, on the thread that calls it. */
 export async function readConfigHere(path: string): Promise<ConfigReading> {
   try {
     const loaded = await loadWithSecrets(path);
+    // The zone file must be good, too: it is read again, in small steps, where it comes into force.
+    const { hostsFile } = loaded.config.dns;
+    if (hostsFile !== null) loadZone(hostsFile);
     return { kind: "good", loaded, digest: digestOf(loaded) };
   } catch (error) {
     if (!(error instanceof Fault)) throw error;

@@ -42,8 +42,8 @@ export interface LiveFigures {
 
 /** What the configuration's owner does with another one. */
 export interface LiveEvents {
-  /** `next` is in force from now on. */
-  apply(next: CompiledConfig, before: CompiledConfig): void;
+  /** `next` is in force from now on; what takes its time is so when the promise resolves. It does not reject. */
+  apply(next: CompiledConfig, before: CompiledConfig): Promise<void>;
   notice(line: string): void;
 }
 
@@ -137,19 +137,19 @@ export class LiveConfig {
     const { loaded, digest } = reading;
     this.#stale = false;
     const unchanged = digest === this.#digest;
-    if (!unchanged || always) this.#apply(loaded, digest, why, unchanged);
+    if (!unchanged || always) await this.#apply(loaded, digest, why, unchanged);
     await this.#watch?.follow(loaded.files, readMs);
     return { kind: "applied", epoch: this.#epoch, warnings: loaded.warnings, needsRestart: this.#needsRestart };
   }
 
-  #apply(loaded: LoadedConfig, digest: string, why: string, unchanged: boolean): void {
+  #apply(loaded: LoadedConfig, digest: string, why: string, unchanged: boolean): Promise<void> {
     const before = this.#config;
     this.#config = merged(before, loaded.config);
     this.#digest = digest;
     this.#epoch++;
     this.#applied++;
     this.#needsRestart = needsRestart(this.#written, loaded.written);
-    this.#events.apply(this.#config, before);
+    const applied = this.#events.apply(this.#config, before);
     const what = unchanged ? "and has not changed" : "and is in force";
     this.#events.notice(`the configuration was read again (${why}) ${what}, epoch ${this.#epoch}`);
     if (loaded.warnings.length > 0 && !unchanged) {
@@ -158,6 +158,7 @@ export class LiveConfig {
     if (this.#needsRestart.length > 0) {
       this.#events.notice(`  changed, but needs a restart: ${this.#needsRestart.join(", ")}`);
     }
+    return applied;
   }
 
   #refuse(reason: string, problems: readonly Problem[]): Reloaded {

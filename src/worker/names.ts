@@ -7,12 +7,13 @@
  * On failure a host without addresses is left out of the plan; the plan's judge says what that means
  */
 import { isIPv4 } from "node:net";
+import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "../base/clock.js";
 import type { DnsConfig, IpLookupStrategy } from "../config/compiled.js";
 import { hostAddresses } from "../dns/addresses.js";
 import { daneState } from "../dns/dane.js";
 import { type Meter, threadMeter } from "../dns/meter.js";
-import { openResolver } from "../dns/open-resolver.js";
+import { openResolver, reopenResolver } from "../dns/open-resolver.js";
 import type { Resolver } from "../dns/resolver.js";
 import type { DaneState } from "../protocol/tls-policy.js";
 
@@ -21,6 +22,7 @@ const NO_DANE: DaneState = { kind: "none" };
 /** See the file's header. */
 export class Names {
   #resolver: Resolver;
+  #config: DnsConfig;
   readonly #clock: Clock;
   readonly #meter: Meter;
   readonly #afterwards: () => void;
@@ -34,14 +36,21 @@ export class Names {
     afterwards: () => void,
   ) {
     this.#clock = clock;
+    this.#config = config;
     this.#meter = threadMeter(counters, histograms);
     this.#resolver = openResolver(config, clock, this.#meter);
     this.#afterwards = afterwards;
   }
 
-  /** A reload: other servers are asked from now on, and nothing that others said is remembered. */
-  reconfigure(config: DnsConfig): void {
-    this.#resolver = openResolver(config, this.#clock, this.#meter);
+  /**
+   * A reload that changed something of DNS: other servers are asked as soon as the zone file has been read, and nothing that
+   * others said is remembered. Rejects with the faults of the file; then all stays.
+   */
+  async reconfigure(config: DnsConfig): Promise<void> {
+    if (isDeepStrictEqual(config, this.#config)) return;
+    this.#config = config;
+    const resolver = await reopenResolver(config, this.#clock, this.#meter);
+    if (this.#config === config) this.#resolver = resolver;
   }
 
   /** Memory is scarce: forgets every answer. */

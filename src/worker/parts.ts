@@ -169,12 +169,10 @@ export class Parts {
       const config = listeners[index];
       if (config !== undefined) listener.reconfigure(config);
     }
-    try {
-      this.#names.reconfigure(dns);
-    } catch (error) {
+    this.#names.reconfigure(dns).catch((error: unknown) => {
       if (!(error instanceof Fault)) throw error;
       this.fault(error);
-    }
+    });
   }
 
   #makeEgress(names: Names): Egress {

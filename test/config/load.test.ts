@@ -32,6 +32,7 @@ test("an empty file is the sandbox with its defaults", () => {
       timeoutMs: 5000,
       dnssec: "off",
       hostsFile: null,
+      hostsFileDigest: null,
       hostsFileSecure: false,
       maxConcurrent: 128,
       maxWaiting: 16_384,
@@ -163,6 +164,18 @@ protocol = "null"
     ["b.example", "2001:db8::7", 27, null, "2001:db8::7"],
   ]);
   assert.deepEqual(config.queues[1]?.options, { protocol: { kind: "null" } });
+});
+
+test("the same configuration with another zone file is another configuration of DNS, and with the same one it is not", () => {
+  const files = { "hikyaku.toml": '[dns]\nhosts_file = "hosts.zone"\n', "hosts.zone": "a.example. A 192.0.2.1\n" };
+  withFiles(files, (directory) => {
+    const read = () => loadConfig(join(directory, "hikyaku.toml"), {}).config.dns;
+    const first = read();
+    writeFileSync(join(directory, "hosts.zone"), files["hosts.zone"]);
+    assert.deepEqual(read(), first);
+    writeFileSync(join(directory, "hosts.zone"), "a.example. A 192.0.2.2\n");
+    assert.notDeepEqual(read(), first);
+  });
 });
 
 test("strings may come from the environment or from a file beside the configuration", () => {

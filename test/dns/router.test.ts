@@ -126,7 +126,7 @@ test("a reload that brings other answers of DNS brings them to the policies, too
   const opened = open(config(host.port));
   assert.equal(await routeOf(opened, "late.example"), "mx.d.example,mx.elsewhere.example none true");
   writeFileSync(join(dir, "hosts.zone"), `${ZONE}_mta-sts.late TXT "v=STSv1; id=1"\nmta-sts.late A 127.0.0.1\n`);
-  opened.router.reconfigure(config(host.port).dns);
+  assert.equal(await opened.router.reconfigure(config(host.port).dns), true);
   assert.equal(await routeOf(opened, "late.example"), "mx.d.example enforce true");
   await opened.router.stop();
   await host.stop();

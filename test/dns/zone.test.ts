@@ -10,7 +10,7 @@ import type { DnsConfig } from "../../src/config/compiled.js";
 import type { RecordType } from "../../src/dns/lookup.js";
 import { resolveRoute } from "../../src/dns/mx.js";
 import { openResolver } from "../../src/dns/open-resolver.js";
-import { loadZone, parseZone, type StaticZone } from "../../src/dns/static-zone.js";
+import { loadZone, loadZoneInSteps, parseZone, type StaticZone } from "../../src/dns/static-zone.js";
 import { parseResolvConf, systemServers } from "../../src/dns/system-servers.js";
 import { parseZoneFile } from "../../src/dns/zone-file.js";
 
@@ -150,6 +150,7 @@ function dnsConfig(changed: Partial<DnsConfig>): DnsConfig {
     timeoutMs: 5000,
     dnssec: "off",
     hostsFile: null,
+    hostsFileDigest: null,
     hostsFileSecure: false,
     maxConcurrent: 128,
     maxWaiting: 16_384,
@@ -168,4 +169,24 @@ test("the system's servers", () => {
   assert.equal(parseResolvConf("nameserver 192.0.2.1\n".repeat(9)).length, 3);
   assert.deepEqual(parseResolvConf(""), [{ host: "127.0.0.1", port: 53 }]);
   assert.deepEqual(systemServers("/nonexistent/resolv.conf"), [{ host: "127.0.0.1", port: 53 }]);
+});
+
+test("a large file is read in steps that keep its thread for a few milliseconds, and says the same", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "hikyaku-zone-"));
+  try {
+    const path = join(directory, "hosts.zone");
+    const lines = Array.from({ length: 50_000 }, (_, i) => `d${i}.example. MX 10 mx.d${i}.example.\n`);
+    writeFileSync(path, `${ZONE}${lines.join("")}`);
+    let turns = 0;
+    const ticking = setInterval(() => turns++, 1);
+    const zone = await loadZoneInSteps(path).finally(() => clearInterval(ticking));
+    assert.ok(turns > 10, `other work had ${turns} turns`);
+    assert.equal(ask(zone, "d49999.example", "MX"), "10 mx.d49999.example 3600000");
+    assert.equal(ask(zone, "in.final.example", "MX"), ask(loadZone(path), "in.final.example", "MX"));
+    writeFileSync(path, "a.example. CNAME b.example.\na.example. A 192.0.2.1\n");
+    await assert.rejects(loadZoneInSteps(path), /a\.example has a CNAME and something else/);
+    await assert.rejects(loadZoneInSteps(`${path}.none`), { code: "config.unreadable", errno: "ENOENT" });
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
 });

@@ -58,7 +58,13 @@ const PLAIN: Zone = {
 };
 
 function resolverOf(server: ListenAddress, dnssec: DnsConfig["dnssec"]): Resolver {
-  const limits = { maxConcurrent: 128, maxWaiting: 1000, cacheEntries: 1000, negativeTtlMs: 300_000 };
+  const limits = {
+    hostsFileDigest: null,
+    maxConcurrent: 128,
+    maxWaiting: 1000,
+    cacheEntries: 1000,
+    negativeTtlMs: 300_000,
+  };
   const config = { servers: [server], timeoutMs: 10_000, dnssec, hostsFile: null, hostsFileSecure: false, ...limits };
   return openResolver(config, new SystemClock());
 }

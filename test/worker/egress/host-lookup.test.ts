@@ -60,7 +60,7 @@ async function found(of: EgressPath, secureFile = true): Promise<readonly Resolv
     const limits = { maxConcurrent: 8, maxWaiting: 8, cacheEntries: 8, negativeTtlMs: 1000 };
     const config = { servers: [{ host: "127.0.0.1", port: 9 }], timeoutMs: 100, dnssec: "off" as const, ...limits };
     const [counters, histograms] = [new Float64Array(COUNTER_COUNT), new Float64Array(HISTOGRAM_DOUBLES)];
-    const dns = { ...config, hostsFile, hostsFileSecure: secureFile };
+    const dns = { ...config, hostsFile, hostsFileDigest: null, hostsFileSecure: secureFile };
     const names = new Names(dns, new ManualClock(), counters, histograms, () => {});
     return await new Promise((resolve) => lookUpHosts(of, names, resolve));
   } finally {
