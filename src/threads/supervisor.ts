@@ -20,6 +20,7 @@ import { ringBytes } from "../ring/ring.js";
 import type { WorkerInit } from "../worker/init.js";
 import { threadCpuMs } from "../worker/os-thread.js";
 import { createSwapGate, SwapGate } from "../worker/spool/swap-gate.js";
+import { Broadcast } from "./broadcast.js";
 import { WorkerPool } from "./pool.js";
 import { ShardProgress } from "./shard-progress.js";
 import { doing } from "./strikes.js";
@@ -56,6 +57,7 @@ export class Supervisor {
   readonly #pool: WorkerPool;
   readonly #seats: Seat[] = [];
   readonly #swapGate: SharedArrayBuffer;
+  readonly #broadcast = new Broadcast();
   #listen = false;
   #stopping: DownMessage | null = null;
   readonly #watchdog: Watchdog;
@@ -109,11 +111,9 @@ export class Supervisor {
     for (const seat of this.#seats) this.#tellToListen(seat);
   }
 
-  /** Sends a message to every living worker. */
+  /** Sends a message to every living worker, as soon as its ring has room. */
   broadcast(message: DownMessage): void {
-    for (const seat of this.#seats) {
-      if (seat.link.send(message)) seat.link.publish();
-    }
+    this.#broadcast.send(this.links(), message);
   }
 
   /** Sends a message to one worker; false when it is not there, or its ring is full. */

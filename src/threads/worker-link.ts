@@ -75,6 +75,11 @@ export class WorkerLink implements WorkerPort {
     this.#alive = false;
   }
 
+  /** Not severed. */
+  get alive(): boolean {
+    return this.#alive;
+  }
+
   /** Whether the worker has written frames that were not read yet. */
   get waiting(): boolean {
     return this.#up.waiting;
