@@ -1,6 +1,7 @@
 /** What benches of the scheduler alone are made of: one policy, sites by number, and a port that answers from typed arrays. */
 import type { PathId, Row, SessionId, ShardIndex, WorkerIndex } from "../src/base/brands.js";
 import type { PathConfig, QueueConfig } from "../src/config/compiled.js";
+import { UNSPECIFIED_SOURCE } from "../src/config/egress-settings.js";
 import type { Policy, Router, WorkerEvents, WorkerPort } from "../src/scheduler/ports.js";
 
 /** The same queue and path for everybody, one source. */
@@ -10,16 +11,7 @@ export function onePolicy(queue: QueueConfig, path: PathConfig): Policy {
     standsAlone: () => false,
     path: () => path,
     pool: (name) => ({ name, entries: [{ name: "unspecified", weight: 1 }] }),
-    source: (name) => ({
-      name,
-      sourceAddress: null,
-      ehloDomain: null,
-      remotePort: null,
-      proxy: null,
-      freeBind: false,
-      suspendWhenUnplumbed: null,
-      suspendWhenProxyUnhealthy: null,
-    }),
+    source: (name) => ({ ...UNSPECIFIED_SOURCE, name }),
   };
 }
 

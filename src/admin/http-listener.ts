@@ -11,10 +11,11 @@ import { createServer } from "node:net";
 import Fastify, { type FastifyInstance } from "fastify";
 import { errnoOf, Fault, messageOf } from "../base/fault.js";
 import type { HttpListenerConfig } from "../config/compiled.js";
+import type { Reloaded } from "../config/reloaded.js";
 import { Access } from "./access.js";
 import { type MetricFamily, metricsJson, prometheusText } from "./metrics-text.js";
 import { addReadyQueueRoutes } from "./ready-queue-routes.js";
-import { addReloadRoutes, type ReloadAnswer } from "./reload-routes.js";
+import { addReloadRoutes } from "./reload-routes.js";
 import { addSpoolRoutes, type CompactedSpool } from "./spool-routes.js";
 
 /** What the listener asks the server. */
@@ -28,7 +29,7 @@ export interface AdminSource {
   stop(): void;
   compactSpool(): Promise<CompactedSpool>;
   /** Reads the configuration again. */
-  reload(): Promise<ReloadAnswer>;
+  reload(): Promise<Reloaded>;
   /** One ready queue with what the workers know of its sessions; null when there is none of that name. */
   inspect(queue: string, withScheduledQueues: boolean): Promise<object | null>;
 }

@@ -1,32 +1,13 @@
 import type { FastifyInstance } from "fastify";
-import type { Problem } from "../config/problems.js";
+import type { Reloaded, ReloadFigures } from "../config/reloaded.js";
 import type { Access } from "./access.js";
 import type { MetricFamily } from "./metrics-text.js";
-
-/** What became of a reload, as far as whoever asked hears of it. */
-export type ReloadAnswer =
-  | {
-      readonly kind: "applied";
-      readonly epoch: number;
-      readonly warnings: readonly Problem[];
-      readonly needsRestart: readonly string[];
-    }
-  | { readonly kind: "refused"; readonly reason: string; readonly problems: readonly Problem[] };
-
-/** Counts of reloads. */
-export interface ReloadFigures {
-  readonly epoch: number;
-  readonly applied: number;
-  readonly refused: number;
-  readonly stale: boolean;
-  readonly needsRestart: number;
-}
 
 /**
  * `POST /api/admin/bump-config-epoch`: reads the configuration again; 200 when it is in force, 422 with the problems when
  * it is wrong and the old one stays.
  */
-export function addReloadRoutes(app: FastifyInstance, access: Access, reload: () => Promise<ReloadAnswer>): void {
+export function addReloadRoutes(app: FastifyInstance, access: Access, reload: () => Promise<Reloaded>): void {
   const answer = async (_request: unknown, reply: { code(status: number): { send(body: unknown): unknown } }) => {
     const reloaded = await reload();
     if (reloaded.kind === "refused") {

@@ -14,31 +14,10 @@ import { isDeepStrictEqual } from "node:util";
 import type { CompiledConfig } from "../config/compiled.js";
 import type { LoadedConfig } from "../config/load.js";
 import { formatProblems, type Problem } from "../config/problems.js";
+import type { Reloaded, ReloadFigures } from "../config/reloaded.js";
 import { needsRestart, type WrittenValues } from "../config/restart.js";
 import { type ConfigReading, readConfig } from "./config-reading.js";
 import { FileWatch } from "./file-watch.js";
-
-/** What became of a reload. */
-export type Reloaded =
-  | {
-      readonly kind: "applied";
-      readonly epoch: number;
-      readonly warnings: readonly Problem[];
-      /** Settings that are written otherwise than at the start, and take effect only there. */
-      readonly needsRestart: readonly string[];
-    }
-  /** Nothing has changed. `reason`: one line per problem. */
-  | { readonly kind: "refused"; readonly reason: string; readonly problems: readonly Problem[] };
-
-/** Counts for metrics. */
-export interface LiveFigures {
-  readonly epoch: number;
-  readonly applied: number;
-  readonly refused: number;
-  /** The last reading was refused: what is in force is not what the files say. */
-  readonly stale: boolean;
-  readonly needsRestart: number;
-}
 
 /** What the configuration's owner does with another one. */
 export interface LiveEvents {
@@ -77,7 +56,7 @@ export class LiveConfig {
     return this.#config;
   }
 
-  get figures(): LiveFigures {
+  get figures(): ReloadFigures {
     return {
       epoch: this.#epoch,
       applied: this.#applied,
